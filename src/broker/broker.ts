@@ -1,0 +1,57 @@
+/**
+ * The port to a broker: what relay and followers need of MQTT, and nothing more.
+ *
+ * A broker is a fast hint. It may lose, repeat and reorder messages at any time; nobody depends on sessions,
+ * queues, retained messages or wills. An adapter MUST use a clean session and QoS 1 for everything: brokers let
+ * a QoS 0 message overtake a QoS 1 one, and some then drop it. PROTOCOL.md §3 and §6.
+ */
+
+export interface PublishOptions {
+  /** Ask the broker to keep it as the topic's last message. Only heads are retained. @default false */
+  readonly retain?: boolean
+  /** How long to wait for the acknowledgement. @default 10_000 */
+  readonly timeoutMs?: number
+}
+
+/** A message as it arrived. `retained` means that the broker had kept it: it may be of any age. */
+export interface Delivery {
+  readonly topic: string
+  readonly payload: string
+  readonly retained: boolean
+}
+
+export interface Subscription extends AsyncDisposable {
+  /** No listener call follows. Idempotent. */
+  close(): Promise<void>
+}
+
+export interface Broker extends AsyncDisposable {
+  /** Is the connection up, and is every subscription acknowledged on it? */
+  readonly connected: boolean
+
+  /**
+   * Resolves when the broker has acknowledged the message. MUST keep the order of calls per connection.
+   * MUST NOT queue while disconnected: it rejects at once with `broker-unreachable`, as do publications whose
+   * acknowledgement is open when the connection is lost. Errors: also `message-too-large`, `broker-refused`,
+   * `timeout`, `closed`.
+   */
+  publish(topic: string, payload: string, options?: PublishOptions): Promise<void>
+
+  /**
+   * Calls `listener` for each delivery whose topic matches one of the filters. Resolves at the first
+   * acknowledgement, which is when the connection comes up where it is down; MUST renew the subscription after
+   * each reconnect by itself. A delivery that matches several filters MAY come several times. A listener that
+   * throws MUST NOT harm other listeners. Errors: `broker-refused` where the broker denies a filter, `closed`.
+   */
+  subscribe(filters: readonly string[], listener: (delivery: Delivery) => void): Promise<Subscription>
+
+  /**
+   * Calls `listener` whenever `connected` changes. On the way up it MUST be called only after all subscriptions
+   * are acknowledged again, so that whoever looks for a gap then looks after the last possible loss.
+   * Returns a function that ends it.
+   */
+  onConnection(listener: (connected: boolean) => void): () => void
+
+  /** Ends the connection; pending calls reject with `closed`. Idempotent. */
+  close(): Promise<void>
+}

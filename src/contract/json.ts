@@ -1,0 +1,114 @@
+/**
+ * JSON values: parsing that loses nothing, and equality.
+ *
+ * `JSON.parse` alone would turn 1e400 into Infinity (and that into null), and 12345678901234567890 into another
+ * number. Such a body is refused instead of altered. A member named twice counts once, the last one, as in
+ * every common parser. PROTOCOL.md §4.
+ */
+import { LockstepError, quote } from './error.ts'
+
+export type Json = null | boolean | number | string | Json[] | JsonObject
+export interface JsonObject {
+  [name: string]: Json
+}
+
+/** The deepest nesting that is taken in. */
+export const maxJsonDepth = 64
+
+/** A quick look: only text with a long run of digits or a large exponent can hold a number that changes. */
+const suspicious = /\d{16}|\d{9}\.\d{6}|[eE][+-]?\d{2}|\.\d{15}/
+
+/**
+ * Parses a JSON text.
+ * Errors: `invalid-json` with the parser's reason; `unsafe-number` for a number that a double cannot hold;
+ * `json-too-deep` over 64 levels.
+ */
+export function parseJson(text: string): Json {
+  let value: Json
+  try {
+    value = JSON.parse(text) as Json
+  } catch (error) {
+    throw new LockstepError(
+      'invalid-json',
+      `The body is not JSON: ${error instanceof Error ? error.message : String(error)}.`,
+    )
+  }
+  checkDepth(value)
+  if (suspicious.test(text)) checkNumbers(text)
+  return value
+}
+
+/** Is it an object in the JSON sense: neither null nor an array? */
+export function isJsonObject(value: Json | undefined): value is JsonObject {
+  return typeof value === 'object' && value !== null && !Array.isArray(value)
+}
+
+/** Are two JSON values the same value? The order of members does not count; 0 and -0 are one number. */
+export function isEqualJson(a: Json | undefined, b: Json | undefined): boolean {
+  if (a === b) return true
+  if (typeof a !== 'object' || typeof b !== 'object' || a === null || b === null) return false
+  if (Array.isArray(a) || Array.isArray(b)) {
+    if (!Array.isArray(a) || !Array.isArray(b) || a.length !== b.length) return false
+    return a.every((item, index) => isEqualJson(item, b[index]))
+  }
+  const names = Object.keys(a)
+  if (names.length !== Object.keys(b).length) return false
+  return names.every(name => Object.hasOwn(b, name) && isEqualJson(a[name], b[name]))
+}
+
+/** Sets an own member even where its name is `__proto__`, which plain assignment would take as the prototype. */
+export function setMember(target: JsonObject, name: string, value: Json): void {
+  if (name === '__proto__') {
+    Object.defineProperty(target, name, { value, writable: true, enumerable: true, configurable: true })
+  } else {
+    target[name] = value
+  }
+}
+
+/** Errors: `json-too-deep`. Level by level instead of recursively, so that a bomb cannot overflow the stack. */
+export function checkDepth(value: Json): void {
+  let level: Json[] = [value]
+  for (let depth = 0; level.length > 0; depth++) {
+    if (depth > maxJsonDepth) {
+      throw new LockstepError(
+        'json-too-deep',
+        `The JSON is nested more than ${maxJsonDepth} levels deep. Flatten it, or store it as a text.`,
+      )
+    }
+    const next: Json[] = []
+    for (const item of level) {
+      if (typeof item !== 'object' || item === null) continue
+      for (const inner of Array.isArray(item) ? item : Object.values(item)) {
+        if (typeof inner === 'object' && inner !== null) next.push(inner)
+      }
+    }
+    level = next
+  }
+}
+
+type SourceReviver = (this: unknown, name: string, value: unknown, context: { source?: string }) => unknown
+
+function checkNumbers(text: string): void {
+  const reviver: SourceReviver = (_name, value, context) => {
+    if (typeof value === 'number' && context.source !== undefined && !isSameNumber(context.source, value)) {
+      throw new LockstepError(
+        'unsafe-number',
+        `The number ${quote(context.source, 40)} cannot be held exactly (it would become ${value}). Send it as a string.`,
+      )
+    }
+    return value
+  }
+  // The third argument is in Node 24 but not yet in TypeScript's own declaration.
+  JSON.parse(text, reviver as (this: unknown, name: string, value: unknown) => unknown)
+}
+
+/**
+ * A decimal fraction is rounded by every JSON parser alike, so only what changes visibly counts:
+ * infinity, a number other than 0 that became 0, and an integer that became another integer.
+ */
+function isSameNumber(source: string, value: number): boolean {
+  if (!Number.isFinite(value)) return false
+  if (value === 0) return !/[1-9]/.test(source.replace(/[eE].*$/, ''))
+  if (Number.isSafeInteger(value) || !Number.isInteger(value)) return true
+  return /^-?\d+$/.test(source) ? BigInt(source) === BigInt(value) : true
+}
