@@ -44,6 +44,7 @@ export type ErrorCode =
   | 'transaction-timeout'
   | 'log-failed'
   | 'log-closed'
+  | 'log-replaced'
   | 'broker-unreachable'
   | 'broker-refused'
   | 'message-too-large'
