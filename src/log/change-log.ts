@@ -149,7 +149,7 @@ export interface ChangeLog extends AsyncDisposable {
   /** As readChanges, but what became of each changed resource; its cost goes with resources, not with changes. */
   readLatest(stream: string, options: ReadChangesOptions): Promise<LatestPage>
 
-  /** The last number that is known to be published; 0 at first and in a new epoch. */
+  /** The last number that is known to be published; 0 at first, -1 in a renewed epoch (nobody was told of it yet). */
   relayed(stream: string): Promise<number>
   /** Remembers it. Need not be durable at once: publishing again is harmless. */
   setRelayed(stream: string, epoch: string, seq: number): Promise<void>

@@ -1,0 +1,79 @@
+/**
+ * What every handler of a request works with, and the headers that every answer of a mirrored resource carries.
+ * PROTOCOL.md §4.
+ */
+import Negotiator from 'negotiator'
+import {
+  formatMarker,
+  type Head,
+  LockstepError,
+  type Marker,
+  type ParsedPath,
+  pathToTopic,
+  quote,
+} from '../../contract/index.ts'
+import type { ChangeLog } from '../../log/change-log.ts'
+import type { HeadWatch } from '../head-watch.ts'
+import type { Resource } from '../resource.ts'
+import type { Exchange, Reply } from './exchange.ts'
+
+export interface HandlerContext {
+  readonly log: ChangeLog
+  readonly watch: HeadWatch
+  /** The API root without a trailing slash, such as `/api/v1`; `''` for the top. */
+  readonly root: string
+  readonly topicPrefix: string
+  /** The resources by their routes (`people`, `people/friends`). */
+  readonly routes: ReadonlyMap<string, Resource<object>>
+  readonly now: () => number
+  readonly onError: (error: unknown, context: { stage: string }) => void
+  /** Aborted when the service closes: event streams end. */
+  readonly closing: AbortSignal
+  /** How often an event stream tells the head. */
+  readonly headEveryMs: number
+  readonly maxEventStreams: number
+  /** How many event streams are open now. */
+  eventStreams: number
+}
+
+/** What answers each method that is allowed at a place. */
+export type Methods = Readonly<Record<string, (route: Route) => Promise<Reply>>>
+
+/** One request on its way: where it leads, and the answer's headers as far as they are known. */
+export interface Route {
+  readonly context: HandlerContext
+  readonly exchange: Exchange
+  readonly target: ParsedPath
+  readonly resource: Resource<object>
+  readonly methods: Methods
+  /** Filled on the way, so that an error's answer carries them too. */
+  readonly headers: Record<string, string>
+}
+
+/** Sets what a client needs to follow: the stream's changes and the topic of the path. */
+export function setMirrorHeaders({ context, target, headers }: Route): void {
+  headers['link'] = `<${context.root}/${target.stream}/_changes>; rel="changes"`
+  headers['lockstep-topic'] = pathToTopic(target.path, context.topicPrefix)
+}
+
+export function setMarker({ headers }: Route, marker: Marker): void {
+  headers['lockstep-marker'] = formatMarker(marker)
+}
+
+export function markerOf(head: Head): Marker {
+  return [{ stream: head.stream, epoch: head.epoch, seq: head.seq }]
+}
+
+/** Chooses the media type to answer with; the first is the default. Errors: `not-acceptable`. */
+export function negotiate(exchange: Exchange, available: readonly string[]): string {
+  const accept = exchange.header('accept')
+  if (accept === undefined || accept === '*/*') return available[0]!
+  const chosen = new Negotiator({ headers: { accept } }).mediaType([...available])
+  if (chosen === undefined) {
+    throw new LockstepError(
+      'not-acceptable',
+      `Accept: ${quote(accept)} asks for none of ${available.join(', ')}.`,
+    )
+  }
+  return chosen
+}

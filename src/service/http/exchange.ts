@@ -1,0 +1,96 @@
+/**
+ * One HTTP request and its answer, as the handlers see them: small and free of any server's classes.
+ *
+ * Handlers take an Exchange and give a Reply; `fetch.ts` and `node.ts` fit them to the Fetch API and to
+ * `node:http`. (Building a Request and a Response per call costs more than the write itself.)
+ */
+import { errorCodes, isLockstepError, LockstepError, type Problem, toProblem } from '../../contract/index.ts'
+
+export interface Exchange {
+  readonly method: string
+  /** The raw path of the URL, percent-encoding untouched, without query. */
+  readonly path: string
+  /** The raw query without `?`; `''` where there is none. */
+  readonly query: string
+  /** A request header by its lower-case name; several fields are joined by commas. */
+  header(name: string): string | undefined
+  /** Reads the body as text. Errors: `body-too-large`, `request-timeout`, `invalid-json` where it is not UTF-8. */
+  readBody(maxBytes: number): Promise<string>
+  /** Aborted when the client has gone. */
+  readonly signal: AbortSignal
+}
+
+export interface Reply {
+  readonly status: number
+  readonly headers: Record<string, string>
+  /** The whole body, or its parts as they come. A HEAD request gets the headers only. */
+  readonly body?: string | AsyncIterable<string>
+}
+
+export const jsonType = 'application/json; charset=utf-8'
+
+/** The answer to an error: a problem document (RFC 9457). Unknown errors are shown as `internal` and told to `onError`. */
+export function replyToError(
+  error: unknown,
+  headers: Record<string, string>,
+  onError: (error: unknown) => void,
+): Reply {
+  const problem: Problem = toProblem(error)
+  if (!isLockstepError(error) || problem.status >= 500) onError(error)
+  headers['content-type'] = 'application/problem+json; charset=utf-8'
+  headers['cache-control'] = 'no-store'
+  if (problem.status === 503 && errorCodes[problem.code].retry) headers['retry-after'] = '1'
+  return {
+    status: problem.status,
+    headers,
+    body: `${JSON.stringify(problem)}\n`,
+  }
+}
+
+/** Reads the query's parameters, each at most once and only those that are known. Errors: `invalid-query`. */
+export function readQuery<Name extends string>(
+  query: string,
+  known: readonly Name[],
+): { readonly [N in Name]?: string } {
+  const values: { [N in Name]?: string } = {}
+  if (query === '') return values
+  for (const [name, value] of new URLSearchParams(query)) {
+    // A leading underscore is how caches are told apart ("?_=1700000000"); it carries no meaning here.
+    if (name.startsWith('_')) continue
+    const match = known.find(other => other === name)
+    if (match === undefined) {
+      throw new LockstepError(
+        'invalid-query',
+        `There is no query parameter ${JSON.stringify(name.slice(0, 80))} here. Known: ${known.join(', ') || 'none'}.`,
+      )
+    }
+    if (values[match] !== undefined)
+      throw new LockstepError('invalid-query', `The query parameter "${name}" is given twice.`)
+    values[match] = value
+  }
+  return values
+}
+
+/** Reads a whole number within limits. Errors: `invalid-query`. */
+export function readCount(
+  name: string,
+  text: string | undefined,
+  { fallback, max }: { fallback: number; max: number },
+): number {
+  if (text === undefined) return fallback
+  const count = Number(text)
+  if (!/^\d{1,9}$/.test(text) || count < 1 || count > max) {
+    throw new LockstepError(
+      'invalid-query',
+      `${name}=${text.slice(0, 40)} cannot be used: give a whole number from 1 to ${max}.`,
+    )
+  }
+  return count
+}
+
+/** Reads a `true` or `false`. Errors: `invalid-query`. */
+export function readFlag(name: string, text: string | undefined): boolean {
+  if (text === undefined || text === 'false') return false
+  if (text === 'true' || text === '') return true
+  throw new LockstepError('invalid-query', `${name}=${text.slice(0, 40)} cannot be used: give true or false.`)
+}

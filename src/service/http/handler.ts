@@ -1,0 +1,112 @@
+/**
+ * Routes a request to what answers it. The only place where a path becomes a resource and an error an answer.
+ */
+import {
+  decodeSegment,
+  formatPath,
+  isReservedSegment,
+  LockstepError,
+  type ParsedPath,
+  pathToTopic,
+} from '../../contract/index.ts'
+import type { Resource } from '../resource.ts'
+import { type HandlerContext, type Methods, negotiate, type Route, setMirrorHeaders } from './context.ts'
+import { type Exchange, jsonType, type Reply, replyToError } from './exchange.ts'
+import { readFeed } from './feed.ts'
+import { readItem, readList } from './read.ts'
+import { create, patch, patchTypes, put, remove } from './write.ts'
+
+const collectionMethods: Methods = { GET: readList, HEAD: readList, POST: create, OPTIONS: replyWithMethods }
+const resourceMethods: Methods = {
+  GET: readItem,
+  HEAD: readItem,
+  PUT: put,
+  PATCH: patch,
+  DELETE: remove,
+  OPTIONS: replyWithMethods,
+}
+const feedMethods: Methods = { GET: readFeed, HEAD: readFeed, OPTIONS: replyWithMethods }
+
+/** Answers one request. Never rejects. */
+export async function handle(context: HandlerContext, exchange: Exchange): Promise<Reply> {
+  const headers: Record<string, string> = {}
+  try {
+    if (!owns(context, exchange.path)) throw notFound(context, exchange)
+    const below = exchange.path.slice(context.root.length)
+    if (below === '' || below === '/') return replyWithIndex(context, exchange)
+    const found = findTarget(context, exchange, below)
+    const { target, methods } = found
+    const route: Route = { context, exchange, ...found, headers }
+    setMirrorHeaders(route)
+    const handler = Object.hasOwn(methods, exchange.method) ? methods[exchange.method] : undefined
+    if (handler === undefined) {
+      headers['allow'] = Object.keys(methods).join(', ')
+      throw new LockstepError(
+        'method-not-allowed',
+        `${exchange.method} is not allowed on ${target.path}. Allowed: ${headers['allow']}.`,
+      )
+    }
+    return await handler(route)
+  } catch (error) {
+    return replyToError(error, headers, reason => context.onError(reason, { stage: 'request' }))
+  }
+}
+
+/** Is the raw path the API root, or below it? */
+export function owns({ root }: { readonly root: string }, path: string): boolean {
+  return path === root || path.startsWith(`${root}/`)
+}
+
+interface Found {
+  readonly target: ParsedPath
+  readonly resource: Resource<object>
+  readonly methods: Methods
+}
+
+function findTarget(context: HandlerContext, exchange: Exchange, below: string): Found {
+  const segments = below.slice(1).split('/').map(decodeSegment)
+  const isFeed = segments.length === 2 && segments[1] === '_changes'
+  if (!isFeed && segments.some(isReservedSegment)) throw notFound(context, exchange)
+  const target = formatPath(isFeed ? segments.slice(0, 1) : segments)
+  const route = target.segments.filter((_, index) => index % 2 === 0).join('/')
+  const resource = context.routes.get(route)
+  if (resource === undefined) throw notFound(context, exchange)
+  const methods = isFeed ? feedMethods : target.kind === 'collection' ? collectionMethods : resourceMethods
+  return { target, resource, methods }
+}
+
+function notFound({ root, routes }: HandlerContext, exchange: Exchange): LockstepError {
+  const known = [...routes.values()].map(resource => `${root}/${resource.template}`).join(', ')
+  return new LockstepError(
+    'not-found',
+    `There is nothing at ${exchange.path.slice(0, 200)}. This API has: ${known}.`,
+  )
+}
+
+/** What is here, for whoever looks at the root first. */
+function replyWithIndex(context: HandlerContext, exchange: Exchange): Reply {
+  if (exchange.method !== 'GET' && exchange.method !== 'HEAD') {
+    const error = new LockstepError(
+      'method-not-allowed',
+      `${exchange.method} is not allowed on the API's root.`,
+    )
+    return replyToError(error, { allow: 'GET, HEAD' }, () => {})
+  }
+  negotiate(exchange, ['application/json'])
+  const resources = [...context.routes.values()].map(({ template }) => ({
+    path: `${context.root}/${template}`,
+    topics: pathToTopic(`/${template.replaceAll(/\{[^}]*\}/g, '+')}/#`, context.topicPrefix),
+    changes: `${context.root}/${template.split('/', 1)[0]}/_changes`,
+  }))
+  return {
+    status: 200,
+    headers: { 'content-type': jsonType },
+    body: `${JSON.stringify({ resources }, null, 2)}\n`,
+  }
+}
+
+async function replyWithMethods({ methods, headers }: Route): Promise<Reply> {
+  headers['allow'] = Object.keys(methods).join(', ')
+  if (methods === resourceMethods) headers['accept-patch'] = patchTypes.join(', ')
+  return { status: 204, headers }
+}

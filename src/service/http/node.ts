@@ -1,0 +1,211 @@
+/**
+ * Fits the service to `node:http`: a request listener that mounts in any Node server, and a server of its own
+ * with its limits set. Backpressure is kept: a slow reader of an event stream slows its own stream only.
+ */
+import { isUtf8 } from 'node:buffer'
+import { once } from 'node:events'
+import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import { LockstepError } from '../../contract/index.ts'
+import type { Exchange, Reply } from './exchange.ts'
+
+/** What the adapter needs of a service. */
+export interface HttpHandler {
+  handle(exchange: Exchange): Promise<Reply>
+  /** Is the raw path below the service's root? */
+  owns(path: string): boolean
+}
+
+export type NodeListener = (request: IncomingMessage, response: ServerResponse, next?: () => void) => void
+
+export interface NodeListenerOptions {
+  /** How long a body may take to arrive. @default 30_000 */
+  readonly bodyTimeoutMs?: number
+}
+
+/** Makes a listener for `node:http`, Express and their like; paths that are not the service's go to `next` where there is one. */
+export function createNodeListener(service: HttpHandler, options: NodeListenerOptions = {}): NodeListener {
+  const bodyTimeoutMs = options.bodyTimeoutMs ?? 30_000
+  return (request, response, next) => {
+    const url = request.url ?? '/'
+    const mark = url.indexOf('?')
+    const path = mark === -1 ? url : url.slice(0, mark)
+    if (next !== undefined && !service.owns(path)) {
+      next()
+      return
+    }
+    const exchange = createNodeExchange(request, response, {
+      path,
+      query: mark === -1 ? '' : url.slice(mark + 1),
+      bodyTimeoutMs,
+    })
+    service.handle(exchange).then(
+      reply => send(request, response, reply),
+      () => response.destroy(),
+    )
+  }
+}
+
+export interface HttpServerOptions extends NodeListenerOptions {
+  /** 0 takes any free one. */
+  readonly port: number
+  /** @default '127.0.0.1' */
+  readonly host?: string
+  /** @default 10_000 */
+  readonly maxConnections?: number
+}
+
+export interface HttpServer extends AsyncDisposable {
+  readonly url: string
+  readonly port: number
+  /** Stops listening and ends open streams; requests that run get `graceMs` to finish. Idempotent. */
+  close(graceMs?: number): Promise<void>
+}
+
+/** Opens an HTTP server for a service. Errors: `port-taken`. */
+export async function openHttpServer(service: HttpHandler, options: HttpServerOptions): Promise<HttpServer> {
+  const { port, host = '127.0.0.1' } = options
+  const server = createServer({
+    headersTimeout: 15_000,
+    requestTimeout: 60_000,
+    keepAliveTimeout: 60_000,
+    maxHeaderSize: 16_384,
+    connectionsCheckingInterval: 5_000,
+  })
+  server.maxConnections = options.maxConnections ?? 10_000
+  server.on('request', createNodeListener(service, options))
+  server.listen(port, host)
+  try {
+    await once(server, 'listening')
+  } catch (cause) {
+    const taken = (cause as NodeJS.ErrnoException).code === 'EADDRINUSE'
+    if (!taken) throw cause
+    throw new LockstepError(
+      'port-taken',
+      `Port ${port} on ${host} is taken. Stop the program that listens there, or choose another port.`,
+      { cause },
+    )
+  }
+  const address = server.address() as AddressInfo
+  let closing: Promise<void> | undefined
+  const close = (graceMs = 2_000): Promise<void> => {
+    closing ??= new Promise(resolve => {
+      const timer = setTimeout(() => server.closeAllConnections(), graceMs)
+      server.close(() => {
+        clearTimeout(timer)
+        resolve()
+      })
+      server.closeIdleConnections()
+    })
+    return closing
+  }
+  return {
+    url: `http://${host.includes(':') ? `[${host}]` : host}:${address.port}`,
+    port: address.port,
+    close,
+    [Symbol.asyncDispose]: () => close(),
+  }
+}
+
+interface NodeTarget {
+  readonly path: string
+  readonly query: string
+  readonly bodyTimeoutMs: number
+}
+
+function createNodeExchange(
+  request: IncomingMessage,
+  response: ServerResponse,
+  target: NodeTarget,
+): Exchange {
+  let controller: AbortController | undefined
+  return {
+    method: request.method ?? 'GET',
+    path: target.path,
+    query: target.query,
+    header(name) {
+      const value = request.headers[name]
+      return Array.isArray(value) ? value.join(', ') : value
+    },
+    readBody: maxBytes => readBody(request, maxBytes, target.bodyTimeoutMs),
+    get signal() {
+      if (controller === undefined) {
+        controller = new AbortController()
+        const abort = controller.abort.bind(controller)
+        if (response.closed) abort()
+        else response.once('close', () => abort())
+      }
+      return controller.signal
+    },
+  }
+}
+
+function readBody(request: IncomingMessage, maxBytes: number, timeoutMs: number): Promise<string> {
+  const tooLarge = (): LockstepError =>
+    new LockstepError('body-too-large', `The body is over ${maxBytes} bytes. Send less, or in parts.`)
+  if (Number(request.headers['content-length'] ?? 0) > maxBytes) return Promise.reject(tooLarge())
+  return new Promise((resolve, reject) => {
+    const chunks: Buffer[] = []
+    let size = 0
+    const timer = setTimeout(
+      () =>
+        fail(new LockstepError('request-timeout', `The body did not arrive within ${timeoutMs / 1_000} s.`)),
+      timeoutMs,
+    )
+    const stop = (): void => {
+      clearTimeout(timer)
+      request.off('data', onData).off('end', onEnd).off('error', fail).off('close', onClose)
+    }
+    const fail = (error: unknown): void => {
+      stop()
+      reject(error)
+    }
+    const onData = (chunk: Buffer): void => {
+      size += chunk.length
+      if (size > maxBytes) fail(tooLarge())
+      else chunks.push(chunk)
+    }
+    const onEnd = (): void => {
+      stop()
+      const body = chunks.length === 1 ? chunks[0]! : Buffer.concat(chunks)
+      if (isUtf8(body)) resolve(body.toString())
+      else
+        reject(
+          new LockstepError('invalid-json', 'The body is not UTF-8 text. Send JSON in UTF-8 (RFC 8259).'),
+        )
+    }
+    const onClose = (): void =>
+      fail(new LockstepError('request-timeout', 'The connection closed before the body was complete.'))
+    request.on('data', onData).on('end', onEnd).on('error', fail).on('close', onClose)
+  })
+}
+
+async function send(request: IncomingMessage, response: ServerResponse, reply: Reply): Promise<void> {
+  const headers: Record<string, string | number> = reply.headers
+  const { body } = reply
+  // What is left of a refused body would otherwise be read as the next request.
+  if (!request.complete && hasBody(request)) headers['connection'] = 'close'
+  const isHead = request.method === 'HEAD'
+  if (body === undefined || typeof body === 'string' || isHead) {
+    if (typeof body === 'string') headers['content-length'] = Buffer.byteLength(body)
+    response.writeHead(reply.status, headers)
+    response.end(isHead ? undefined : body)
+    return
+  }
+  response.writeHead(reply.status, headers)
+  response.flushHeaders()
+  try {
+    for await (const part of body) {
+      if (response.destroyed) break
+      if (!response.write(part)) await Promise.race([once(response, 'drain'), once(response, 'close')])
+    }
+    response.end()
+  } catch {
+    // The stream's own code has reported the error; a cut connection tells the client to come back.
+    response.destroy()
+  }
+}
+
+function hasBody({ headers }: IncomingMessage): boolean {
+  return headers['transfer-encoding'] !== undefined || Number(headers['content-length'] ?? 0) > 0
+}

@@ -1,0 +1,26 @@
+/**
+ * Ids for resources that bring none: 26 characters of Crockford's base 32 in lower case, 48 bits of time before
+ * 80 random bits, so that they sort by the time of creation and need no encoding in paths and topics.
+ */
+import { randomBytes } from 'node:crypto'
+
+const digits = '0123456789abcdefghjkmnpqrstvwxyz'
+
+/** Makes an id. Two made in the same millisecond sort in any order. */
+export function createTimeSortableId(timeMs: number = Date.now()): string {
+  let time = ''
+  for (let rest = timeMs, index = 0; index < 10; index++) {
+    time = digits.charAt(rest % 32) + time
+    rest = Math.floor(rest / 32)
+  }
+  let random = ''
+  for (const byte of randomBytes(16)) random += digits.charAt(byte % 32)
+  return time + random
+}
+
+/** Makes a short random id for a request that brings none. */
+export function createRequestId(): string {
+  let id = ''
+  for (const byte of randomBytes(16)) id += digits.charAt(byte % 32)
+  return id
+}

@@ -1,0 +1,22 @@
+/** The side that owns resources: declare them, serve them over HTTP, write them in-process, publish their changes. */
+export type { Exchange, Reply } from './http/exchange.ts'
+export { createFetchHandler, type FetchHandler } from './http/fetch.ts'
+export {
+  createNodeListener,
+  type HttpHandler,
+  type HttpServer,
+  type HttpServerOptions,
+  type NodeListener,
+  type NodeListenerOptions,
+  openHttpServer,
+} from './http/node.ts'
+export type { RelayOptions } from './relay.ts'
+export {
+  type Collection,
+  defineResource,
+  type Resource,
+  type ResourceOptions,
+  type StateOf,
+} from './resource.ts'
+export { openService, type Service, type ServiceOptions, type TransactionOptions } from './service.ts'
+export type { NewState, Patch, Place, Transaction } from './transaction.ts'

@@ -1,0 +1,279 @@
+/**
+ * The mirror ★: what a write does to a resource, and the change that tells of it.
+ *
+ * Each function works inside one transaction of the change log: it reads the resource, decides what becomes of
+ * it, checks that against the schema, and writes state, version and change together. A write that changes
+ * nothing writes nothing. It knows neither HTTP nor brokers. PROTOCOL.md §3 and §4.
+ */
+import {
+  applyMergePatch,
+  checkDepth,
+  diffMergePatch,
+  encodeSegment,
+  isEqualJson,
+  isJsonObject,
+  isReservedSegment,
+  type Json,
+  type JsonObject,
+  LockstepError,
+  quote,
+} from '../contract/index.ts'
+import type { LogTransaction, StoredResource } from '../log/change-log.ts'
+import type { Resource } from './resource.ts'
+
+/** What all changes of one request or transaction have in common. */
+export interface WriteContext {
+  /** Milliseconds since 1970. */
+  readonly timeMs: number
+  /** The id of the request. */
+  readonly cause?: string
+  /** Called with what is there before anything is done; throws to refuse (If-Match). */
+  readonly checkBefore?: (path: string, before: StoredResource) => void
+}
+
+/** What became of the resource. */
+export interface Outcome {
+  readonly path: string
+  readonly version: number
+  /** The JSON text of the state after. */
+  readonly stateText: string
+  readonly created: boolean
+}
+
+/** How many nested resources may go with a deleted one. */
+const maxCascade = 10_000
+
+/** POST: creates a resource in a collection. Errors: `already-exists`, `invalid-id`, `invalid-state`, `not-found` (the parent). */
+export async function createResource(
+  tx: LogTransaction,
+  resource: Resource<object>,
+  collectionPath: string,
+  body: Json,
+  context: WriteContext,
+): Promise<Outcome> {
+  const given = checkObject(body)
+  await checkParents(tx, collectionPath)
+  const id = Object.hasOwn(given, 'id') ? given['id'] : resource.generateId()
+  const path = `${collectionPath}/${encodeId(id)}`
+  const before = await tx.read(path)
+  context.checkBefore?.(path, before)
+  if (before.stateText !== undefined) {
+    throw new LockstepError(
+      'already-exists',
+      `${path} exists already. Choose another id, or change it with PUT or PATCH.`,
+    )
+  }
+  const state: JsonObject = { id: (id as string).normalize('NFC'), ...omitId(given) }
+  return await writeState(tx, resource, { path, topicPath: collectionPath, before, state, context })
+}
+
+/** PUT: gives a resource a whole new state, creating it where it is not. Errors: as {@link createResource}. */
+export async function putResource(
+  tx: LogTransaction,
+  resource: Resource<object>,
+  path: string,
+  body: Json,
+  context: WriteContext,
+): Promise<Outcome> {
+  const given = checkObject(body)
+  const before = await tx.read(path)
+  context.checkBefore?.(path, before)
+  if (before.stateText === undefined) await checkParents(tx, path.slice(0, path.lastIndexOf('/')))
+  const state: JsonObject = { id: checkIdKept(path, given), ...omitId(given) }
+  return await writeState(tx, resource, { path, topicPath: path, before, state, context })
+}
+
+/** PATCH: applies a merge patch. Errors: `not-found`, `gone`, `invalid-state`, `invalid-id`. */
+export async function patchResource(
+  tx: LogTransaction,
+  resource: Resource<object>,
+  path: string,
+  patch: Json,
+  context: WriteContext,
+): Promise<Outcome> {
+  const given = checkObject(patch)
+  const before = await tx.read(path)
+  context.checkBefore?.(path, before)
+  if (before.stateText === undefined) throw missing(path, before)
+  const stateBefore = JSON.parse(before.stateText) as JsonObject
+  const state = applyMergePatch(stateBefore, given) as JsonObject
+  if (state['id'] !== stateBefore['id']) checkIdKept(path, { id: state['id'] ?? null })
+  return await writeState(tx, resource, {
+    path,
+    topicPath: path,
+    before,
+    stateBefore,
+    state,
+    context,
+    isPatch: true,
+  })
+}
+
+/** DELETE: removes a resource and, in the same transaction, all that is nested below it. Errors: `not-found`, `gone`, `too-many-changes`. */
+export async function removeResource(
+  tx: LogTransaction,
+  path: string,
+  context: WriteContext,
+): Promise<undefined> {
+  const before = await tx.read(path)
+  context.checkBefore?.(path, before)
+  if (before.stateText === undefined) throw missing(path, before)
+  const nested = await tx.readPathsUnder(path, maxCascade + 1)
+  if (nested.length > maxCascade) {
+    throw new LockstepError(
+      'too-many-changes',
+      `More than ${maxCascade} resources are nested below ${path}. Delete them first, in parts.`,
+    )
+  }
+  // The deepest first, so that no message ever tells of a child whose parent is gone.
+  for (const childPath of nested.toReversed()) {
+    await writeDeletion(tx, childPath, await tx.read(childPath), context)
+  }
+  await writeDeletion(tx, path, before, context)
+  return undefined
+}
+
+/** `gone` while the tombstone lives, else `not-found`. */
+export function missing(path: string, stored: StoredResource): LockstepError {
+  return stored.deleted
+    ? new LockstepError('gone', `${path} was deleted.`)
+    : new LockstepError('not-found', `There is no ${path}.`)
+}
+
+interface StateWrite {
+  readonly path: string
+  readonly topicPath: string
+  readonly before: StoredResource
+  readonly stateBefore?: JsonObject
+  readonly state: JsonObject
+  readonly context: WriteContext
+  readonly isPatch?: boolean
+}
+
+async function writeState(
+  tx: LogTransaction,
+  resource: Resource<object>,
+  write: StateWrite,
+): Promise<Outcome> {
+  const { path, topicPath, before, state, context } = write
+  const created = before.stateText === undefined
+  const stateBefore = created
+    ? undefined
+    : (write.stateBefore ?? (JSON.parse(before.stateText) as JsonObject))
+  if (stateBefore !== undefined && isEqualJson(stateBefore, state)) {
+    return { path, version: before.version, stateText: before.stateText!, created: false }
+  }
+  checkState(resource, path, state)
+  const stateText = JSON.stringify(state)
+  const version = before.version + 1
+  await tx.write({
+    event: created ? 'created' : 'modified',
+    path,
+    topicPath,
+    version,
+    stateText,
+    changesText:
+      write.isPatch === true && stateBefore !== undefined
+        ? formatChanges(stateBefore, state, stateText)
+        : undefined,
+    timeMs: context.timeMs,
+    cause: context.cause,
+  })
+  return { path, version, stateText, created }
+}
+
+async function writeDeletion(
+  tx: LogTransaction,
+  path: string,
+  before: StoredResource,
+  context: WriteContext,
+): Promise<void> {
+  await tx.write({
+    event: 'deleted',
+    path,
+    topicPath: path,
+    version: before.version + 1,
+    stateText: undefined,
+    timeMs: context.timeMs,
+    cause: context.cause,
+  })
+}
+
+/** The merge patch as text, where it says the change exactly and is shorter than the state. */
+function formatChanges(before: JsonObject, after: JsonObject, afterText: string): string | undefined {
+  const changes = diffMergePatch(before, after)
+  if (changes === undefined) return undefined
+  const text = JSON.stringify(changes)
+  return text.length < afterText.length && isEqualJson(applyMergePatch(before, changes), after)
+    ? text
+    : undefined
+}
+
+function checkObject(body: Json): JsonObject {
+  if (isJsonObject(body)) return body
+  throw new LockstepError('invalid-state', 'The body is not a JSON object.', {
+    faults: [{ pointer: '', detail: 'must be an object' }],
+  })
+}
+
+function checkState(resource: Resource<object>, path: string, state: JsonObject): void {
+  checkDepth(state)
+  const faults = resource.validate(state)
+  if (faults.length === 0) return
+  const first = faults[0]!
+  const where = first.pointer === '' ? 'The state' : first.pointer
+  const more = faults.length > 1 ? ` (and ${faults.length - 1} more)` : ''
+  throw new LockstepError(
+    'invalid-state',
+    `${path} does not fit its schema: ${where} ${first.detail}${more}.`,
+    { faults },
+  )
+}
+
+/** A nested collection exists only below resources that do. */
+async function checkParents(tx: LogTransaction, collectionPath: string): Promise<void> {
+  const parentPath = collectionPath.slice(0, collectionPath.lastIndexOf('/'))
+  if (parentPath === '') return
+  const parent = await tx.read(parentPath)
+  if (parent.stateText === undefined) throw missing(parentPath, parent)
+}
+
+function encodeId(id: Json | undefined): string {
+  const refuse = (detail: string): LockstepError =>
+    new LockstepError('invalid-id', `The id ${quote(JSON.stringify(id))} cannot be used: it ${detail}.`, {
+      faults: [{ pointer: '/id', detail }],
+    })
+  if (typeof id !== 'string') throw refuse('must be a string')
+  if (isReservedSegment(id)) throw refuse('must not begin with "_", which is reserved')
+  try {
+    return encodeSegment(id)
+  } catch (error) {
+    throw new LockstepError('invalid-id', (error as Error).message, {
+      faults: [{ pointer: '/id', detail: 'cannot be part of a path' }],
+    })
+  }
+}
+
+/** The id stands in the path; a body may repeat it but not change it. Returns it. */
+function checkIdKept(path: string, given: JsonObject): string {
+  const encoded = path.slice(path.lastIndexOf('/') + 1)
+  const id = decodeURIComponent(encoded)
+  if (
+    Object.hasOwn(given, 'id') &&
+    (typeof given['id'] !== 'string' || given['id'].normalize('NFC') !== id)
+  ) {
+    throw new LockstepError(
+      'invalid-id',
+      `The body's id ${quote(JSON.stringify(given['id']))} is not the id of ${path}. An id cannot change: leave it out.`,
+      {
+        faults: [{ pointer: '/id', detail: `must be ${JSON.stringify(id)}` }],
+      },
+    )
+  }
+  return id
+}
+
+function omitId(given: JsonObject): JsonObject {
+  const { id: _id, ...rest } = given
+  return rest
+}

@@ -1,0 +1,174 @@
+/**
+ * A service: the side that owns resources. Puts together log, HTTP handlers, relay and retention.
+ *
+ * It opens neither database nor port: the application hands in a change log and, where there is one, a broker,
+ * mounts `fetch` or a Node listener, and closes what it opened. PROTOCOL.md §4 to §7.
+ */
+import type { Broker } from '../broker/broker.ts'
+import { checkTopicPrefix, type Head, LockstepError, type Marker, quote } from '../contract/index.ts'
+import type { ChangeLog, Retention } from '../log/change-log.ts'
+import { createHeadWatch } from './head-watch.ts'
+import type { HandlerContext } from './http/context.ts'
+import type { Exchange, Reply } from './http/exchange.ts'
+import { createFetchHandler, type FetchHandler } from './http/fetch.ts'
+import { handle, owns } from './http/handler.ts'
+import { createRequestId } from './id.ts'
+import { type Relay, type RelayOptions, startRelay } from './relay.ts'
+import type { Resource } from './resource.ts'
+import { createTransaction, locate, type Place, pathOf, type Transaction } from './transaction.ts'
+
+export interface ServiceOptions {
+  readonly resources: readonly Resource<object>[]
+  /** Where state and changes are kept. The service does not close it. */
+  readonly log: ChangeLog
+  /** Where changes are published; without one, followers use the feed. The service does not close it. */
+  readonly broker?: Broker
+  /** What stands before the resources' paths, such as `/api/v1`. @default '' */
+  readonly root?: string
+  /** What stands before the topics, such as `acme/prod/`. @default '' */
+  readonly topicPrefix?: string
+  readonly relay?: RelayOptions
+  readonly retention?: Retention
+  /** Event streams that may be open at once. @default 10_000 */
+  readonly maxEventStreams?: number
+  /** Hears what went wrong in the background and in requests answered with 5xx. @default writes to stderr */
+  readonly onError?: (error: unknown, context: { readonly stage: string }) => void
+  /** Milliseconds since 1970. @default Date.now */
+  readonly now?: () => number
+}
+
+export interface TransactionOptions {
+  /** Comes back as the `cause` of each message. @default a random id */
+  readonly cause?: string
+}
+
+export interface Service extends AsyncDisposable {
+  /** Answers a request: `(request: Request) => Promise<Response>`. */
+  readonly fetch: FetchHandler
+  /** Answers a request of any server; see createNodeListener. Never rejects. */
+  handle(exchange: Exchange): Promise<Reply>
+  /** Is the raw path below the service's root? */
+  owns(path: string): boolean
+  /**
+   * Runs writes to several resources in one durable transaction: all or none, also in the messages, which carry
+   * the same `tx`. Where `work` throws, nothing was written. Errors: those of the writes; `transaction-timeout`.
+   *
+   *     await service.transaction(async tx => {
+   *       const ann = await tx.create(people, { name: 'Ann' })
+   *       await tx.patch(projects, 'atlas', { owner: ann.id })
+   *     })
+   */
+  transaction<T>(
+    work: (tx: Transaction) => Promise<T>,
+    options?: TransactionOptions,
+  ): Promise<{ value: T; marker: Marker }>
+  /** Reads a resource outside of a transaction; `undefined` where it is not. */
+  read<State extends object>(place: Place<State>, id: string): Promise<State | undefined>
+  /** The heads of all streams. */
+  heads(): Promise<readonly Head[]>
+  /** Changes in the log that the broker has not acknowledged yet, per stream; `{}` without a broker. */
+  relayLag(): Promise<Readonly<Record<string, number>>>
+  /** Ends event streams, relay and retention. Log and broker stay open. Idempotent. */
+  close(): Promise<void>
+}
+
+const pruneEveryMs = 60_000
+const headEveryMs = 5_000
+
+/** Opens a service on its log: makes the streams known, starts relay and retention. Errors: `invalid-option`, those of the log. */
+export async function openService(options: ServiceOptions): Promise<Service> {
+  const { log, broker } = options
+  const onError = options.onError ?? reportToStderr
+  const now = options.now ?? Date.now
+  const topicPrefix = checkTopicPrefix(options.topicPrefix ?? '')
+  const routes = indexByRoute(options.resources)
+  const streams = [...new Set([...routes.keys()].map(route => route.split('/', 1)[0]!))]
+  await log.ensureStreams(streams)
+  const closing = new AbortController()
+  const watch = createHeadWatch(log)
+  const context: HandlerContext = {
+    log,
+    watch,
+    root: checkRoot(options.root ?? ''),
+    topicPrefix,
+    routes,
+    now,
+    onError,
+    closing: closing.signal,
+    headEveryMs: options.relay?.headEveryMs ?? headEveryMs,
+    maxEventStreams: options.maxEventStreams ?? 10_000,
+    eventStreams: 0,
+  }
+  const relay: Relay | undefined =
+    broker && startRelay({ log, broker, watch, streams, topicPrefix, now, onError }, options.relay)
+  const pruning = setInterval(() => {
+    log.prune(options.retention).catch(error => onError(error, { stage: 'retention' }))
+  }, pruneEveryMs)
+  pruning.unref()
+  let closed: Promise<void> | undefined
+  const close = (): Promise<void> => {
+    closed ??= (async () => {
+      closing.abort()
+      clearInterval(pruning)
+      await relay?.close()
+      watch.close()
+    })()
+    return closed
+  }
+  const handler = {
+    handle: (exchange: Exchange) => handle(context, exchange),
+    owns: (path: string) => owns(context, path),
+  }
+  return {
+    ...handler,
+    fetch: createFetchHandler(handler),
+    transaction(work, { cause = createRequestId() } = {}) {
+      return log.write(tx => work(createTransaction(tx, { timeMs: now(), cause })))
+    },
+    async read(place, id) {
+      const { resource } = await log.readResource(pathOf(locate(place).path, id))
+      return resource.stateText === undefined ? undefined : JSON.parse(resource.stateText)
+    },
+    heads: () => Promise.all(streams.map(stream => log.head(stream))),
+    relayLag: async () => (await relay?.lag()) ?? {},
+    close,
+    [Symbol.asyncDispose]: close,
+  }
+}
+
+function indexByRoute(resources: readonly Resource<object>[]): Map<string, Resource<object>> {
+  const routes = new Map<string, Resource<object>>()
+  for (const resource of resources) {
+    if (routes.has(resource.route)) {
+      throw new LockstepError(
+        'invalid-option',
+        `Two resources are declared at ${quote(resource.template)}. Remove one.`,
+      )
+    }
+    routes.set(resource.route, resource)
+  }
+  for (const { route, template } of resources) {
+    const parent = route.slice(0, Math.max(0, route.lastIndexOf('/')))
+    if (parent !== '' && !routes.has(parent)) {
+      throw new LockstepError(
+        'invalid-option',
+        `${quote(template)} is nested below ${quote(parent)}, which is not among the service's resources. Add it.`,
+      )
+    }
+  }
+  return routes
+}
+
+function checkRoot(root: string): string {
+  if (!/^(\/[A-Za-z0-9._~-]+)*$/.test(root)) {
+    throw new LockstepError(
+      'invalid-option',
+      `The root ${quote(root)} cannot be used. Give a path without a trailing slash, such as "/api/v1".`,
+    )
+  }
+  return root
+}
+
+function reportToStderr(error: unknown, { stage }: { readonly stage: string }): void {
+  console.error(`lockstep ${stage}:`, error)
+}
