@@ -1,0 +1,116 @@
+/**
+ * `npm start`: the demo system. One embedded broker, three services as processes of their own, and the front door.
+ *
+ * A service that dies is started again, so that it can be killed for a test; Ctrl-C stops all of it.
+ */
+import { type ChildProcess, fork } from 'node:child_process'
+import { randomBytes } from 'node:crypto'
+import { mkdirSync } from 'node:fs'
+import { resolve } from 'node:path'
+import { openEmbeddedBroker } from 'lockstep/broker'
+import { openFrontDoor } from './front-door.ts'
+import { readPort, stopWithMessage } from './settings.ts'
+
+const names = ['users', 'projects', 'builds'] as const
+const dataDir = resolve(process.env['DATA_DIR'] ?? '.lockstep')
+const password = randomBytes(16).toString('hex')
+const children = new Map<string, ChildProcess>()
+const recentDeaths = new Map<string, number[]>()
+let stopping = false
+
+function startService(name: string, port: number, brokerUrl: string): Promise<string> {
+  return new Promise((ready, failed) => {
+    const child = fork(new URL(`./${name}.ts`, import.meta.url), {
+      env: {
+        ...process.env,
+        SERVICE_PORT: String(port),
+        BROKER_URL: brokerUrl,
+        BROKER_PASSWORD: password,
+        DATA_DIR: dataDir,
+      },
+    })
+    children.set(name, child)
+    child.on('message', message => {
+      const { url, error } = message as { url?: string; error?: string }
+      if (url !== undefined) ready(url)
+      else failed(new Error(error))
+    })
+    child.on('exit', (code, signal) => {
+      failed(new Error(`The service "${name}" ended before it was ready.`))
+      if (!stopping) restart(name, port, brokerUrl, signal ?? `exit code ${code}`)
+    })
+  })
+}
+
+function restart(name: string, port: number, brokerUrl: string, reason: string): void {
+  const deaths = [...(recentDeaths.get(name) ?? []), Date.now()].filter(time => time > Date.now() - 30_000)
+  recentDeaths.set(name, deaths)
+  if (deaths.length > 5) {
+    void stop(`The service "${name}" ended ${deaths.length} times within 30 s (${reason}).`)
+    return
+  }
+  console.log(`The service "${name}" ended (${reason}); starting it again.`)
+  startService(name, port, brokerUrl).then(
+    url => console.log(`${name} is back at ${url}/${name} (process ${children.get(name)?.pid}).`),
+    () => {},
+  )
+}
+
+async function stop(failure?: string): Promise<void> {
+  if (stopping) return
+  stopping = true
+  const ended = [...children.values()].map(
+    child =>
+      new Promise(done =>
+        child.exitCode === null && child.signalCode === null ? child.once('exit', done) : done(undefined),
+      ),
+  )
+  for (const child of children.values()) child.kill('SIGTERM')
+  await Promise.all(ended)
+  await frontDoor?.close()
+  await broker?.close()
+  if (failure !== undefined) stopWithMessage(failure)
+  console.log('Stopped.')
+  process.exit(0)
+}
+
+process.on('SIGINT', () => void stop())
+process.on('SIGTERM', () => void stop())
+
+mkdirSync(dataDir, { recursive: true })
+const host = '127.0.0.1'
+const publishers = Object.fromEntries(names.map(name => [name, password]))
+const broker = await openEmbeddedBroker({ host, port: readPort('MQTT_PORT', 1883), publishers }).catch(
+  stopWithMessage,
+)
+const frontDoor = await openFrontDoor({ host, port: readPort('PORT', 3000) }).catch(stopWithMessage)
+const urls: Record<string, string> = {}
+try {
+  await Promise.all(
+    names.map(async (name, index) => {
+      urls[name] = await startService(name, readPort(`${name.toUpperCase()}_PORT`, 3001 + index), broker.url)
+    }),
+  )
+} catch (error) {
+  await stop((error as Error).message)
+}
+frontDoor.show(urls, broker.url)
+
+const lines = names.map(name => {
+  const address = `${urls[name]}/${name}`
+  return `  ${name.padEnd(9)} ${address.padEnd(34)} topics ${`${name}/#`.padEnd(12)} process ${children.get(name)?.pid}`
+})
+console.log(`Lockstep is running.
+
+${lines.join('\n')}
+  broker    ${broker.url}
+  pages     ${frontDoor.url}
+  data      ${dataDir}
+
+Try, each in a terminal of its own:
+
+  npx mqtt sub -h ${host} -p ${broker.port} -t 'users/#'
+  curl -X PATCH ${urls['users']}/users/johndoe -H 'content-type: application/json' -d '{"email":"john@example.com"}'
+  curl -N -H 'accept: text/event-stream' ${urls['builds']}/builds/_changes
+
+Ctrl-C stops everything.`)

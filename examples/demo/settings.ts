@@ -1,0 +1,17 @@
+/** What the demo reads from the environment. */
+
+/** Reads a port: a whole number up to 65535; 0 takes any free one. */
+export function readPort(name: string, fallback: number): number {
+  const text = process.env[name]
+  if (text === undefined || text === '') return fallback
+  const port = Number(text)
+  if (!/^\d{1,5}$/.test(text) || port > 65_535)
+    stopWithMessage(`${name}=${text} is not a port. Give a number from 0 to 65535.`)
+  return port
+}
+
+/** Ends the program with one clear sentence instead of a stack trace. */
+export function stopWithMessage(failure: unknown): never {
+  console.error(failure instanceof Error ? failure.message : String(failure))
+  process.exit(1)
+}
