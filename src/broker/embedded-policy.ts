@@ -1,0 +1,140 @@
+/**
+ * Who may do what on the embedded broker.
+ *
+ * Without credentials one may subscribe and not publish: the topics of a mirror belong to its services, and a
+ * stranger must not be able to fool followers. With a publisher's name and password one may publish too. Topics
+ * that begin with `$` are nobody's. Each client's part of memory is bounded.
+ */
+import { createHash, timingSafeEqual } from 'node:crypto'
+import type { AedesOptions, AuthenticateError, Client } from 'aedes'
+import { isTopicFilter, LockstepError, quote } from '../contract/index.ts'
+import type { ReportError } from './report-error.ts'
+import type { RetainedMessages } from './retained-messages.ts'
+
+export interface EmbeddedPolicyOptions {
+  /** Passwords by user name. */
+  readonly publishers: Readonly<Record<string, string>>
+  readonly maxSubscriptions: number
+  readonly maxFilterChars: number
+  readonly retained: RetainedMessages<Buffer>
+  readonly report: ReportError
+}
+
+/** What is remembered of a client while it is connected. */
+interface Visitor {
+  mayPublish: boolean
+  filterChars: number
+  readonly filters: Set<string>
+}
+
+type Policy = Required<
+  Pick<AedesOptions, 'preConnect' | 'authenticate' | 'authorizePublish' | 'authorizeSubscribe'>
+> & {
+  /** Is told which filters a client has given up. */
+  forget(client: Client, filters: readonly string[]): void
+}
+
+/** CONNACK's return code for a wrong user name or password (MQTT 3.1.1 §3.2.2.3). */
+const badCredentials = 4
+
+export function createEmbeddedPolicy(options: EmbeddedPolicyOptions): Policy {
+  const { report, retained } = options
+  const isPassword = createPasswordCheck(options.publishers)
+  const visitors = new WeakMap<object, Visitor>()
+
+  return {
+    preConnect(_client, packet, callback) {
+      packet.clean = true
+      // Without a namespace of its own, a stranger could throw a service out by its client id.
+      if (packet.clientId !== '') packet.clientId = `${ownerOf(packet.username)}:${packet.clientId}`
+      if (packet.username === undefined) delete packet.will
+      callback(null, true)
+    },
+
+    authenticate(client, username, password, done) {
+      const mayPublish = username !== undefined && isPassword(username, password)
+      if (username !== undefined && !mayPublish) {
+        const text = `A client at ${addressOf(client)} gave the user name ${quote(username)} with a wrong password, or there is no such publisher.`
+        report(new LockstepError('broker-refused', text), { stage: 'embedded broker login' })
+        done(loginError(), null)
+        return
+      }
+      visitors.set(client, { mayPublish, filterChars: 0, filters: new Set() })
+      done(null, true)
+    },
+
+    authorizePublish(client, packet, callback) {
+      const mayPublish = client !== null && visitors.get(client)?.mayPublish === true
+      if (!mayPublish || packet.topic.startsWith('$') || packet.topic.includes('\u0000')) {
+        const why = mayPublish ? 'this topic is nobody’s' : 'it connected without a publisher’s credentials'
+        const text = `A client at ${addressOf(client)} tried to publish to ${quote(packet.topic)} and was disconnected: ${why}.`
+        const error = new LockstepError('broker-refused', text)
+        report(error, { stage: 'embedded broker publish' })
+        callback(error)
+        return
+      }
+      if (packet.retain) keep(packet.topic, packet.payload)
+      callback(null)
+    },
+
+    authorizeSubscribe(client, subscription, callback) {
+      const visitor = visitors.get(client)
+      const { topic } = subscription
+      if (visitor === undefined || topic.startsWith('$') || !isTopicFilter(topic)) return callback(null, null)
+      if (!visitor.filters.has(topic)) {
+        const full = visitor.filters.size >= options.maxSubscriptions
+        if (full || visitor.filterChars + topic.length > options.maxFilterChars) return callback(null, null)
+        visitor.filters.add(topic)
+        visitor.filterChars += topic.length
+      }
+      callback(null, { ...subscription, qos: subscription.qos === 0 ? 0 : 1 })
+    },
+
+    forget(client, filters) {
+      const visitor = visitors.get(client)
+      if (visitor === undefined) return
+      for (const filter of filters) {
+        if (visitor.filters.delete(filter)) visitor.filterChars -= filter.length
+      }
+    },
+  }
+
+  function keep(topic: string, payload: string | Buffer): void {
+    const bytes = Buffer.from(payload)
+    if (retained.set(topic, bytes.length === 0 ? undefined : bytes)) return
+    const text = `The message to ${quote(topic)} was delivered and not retained: there are too many retained topics. Raise limits.maxRetained.`
+    report(new LockstepError('overloaded', text), { stage: 'embedded broker retain' })
+  }
+}
+
+/** Compares in a time that tells nothing of the password, nor whether the name is known. */
+function createPasswordCheck(
+  publishers: Readonly<Record<string, string>>,
+): (username: string, password: Buffer | undefined) => boolean {
+  const digests = new Map(Object.entries(publishers).map(([name, password]) => [name, digest(password)]))
+  const nobody = digest('')
+  return (username, password) => {
+    const expected = digests.get(username)
+    const same = timingSafeEqual(digest(password ?? ''), expected ?? nobody)
+    return same && expected !== undefined
+  }
+}
+
+function digest(text: string | Uint8Array): Buffer {
+  return createHash('sha256').update(text).digest()
+}
+
+function ownerOf(username: string | undefined): string {
+  return username === undefined ? 'anyone' : `publisher:${encodeURIComponent(username)}`
+}
+
+function loginError(): AuthenticateError {
+  return Object.assign(new Error('bad user name or password'), { returnCode: badCredentials })
+}
+
+function addressOf(client: Client | null): string {
+  const conn = client?.conn
+  return conn !== undefined && 'remoteAddress' in conn
+    ? `${conn.remoteAddress ?? 'a closed socket'}`
+    : 'unknown'
+}
