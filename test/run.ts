@@ -36,7 +36,6 @@ const events = run({
   timeout: testTimeoutMs,
   signal: AbortSignal.timeout(runTimeoutMs),
   execArgv: [
-    '--conditions=lockstep-source',
     `--import=${new URL('./leak-guard.ts', import.meta.url)}`,
     '--disable-warning=ExperimentalWarning',
   ],

@@ -1,0 +1,68 @@
+/**
+ * Builds the package that users install: `npm run build`, then `npm publish ./dist`.
+ *
+ * `dist/` is the package: JavaScript and declarations from src/, the documents, and a package.json of its own,
+ * reduced to what users need. The root is private, so that it cannot be published by mistake.
+ */
+import { execFileSync } from 'node:child_process'
+import { copyFileSync, existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import path from 'node:path'
+
+const root = path.dirname(import.meta.dirname)
+const dist = path.resolve(root, process.argv[2] ?? 'dist')
+const documents = ['README.md', 'PROTOCOL.md', 'CHANGELOG.md', 'LICENSE']
+/** What of the root's package.json is meant for users. */
+const published = [
+  'name',
+  'version',
+  'description',
+  'keywords',
+  'license',
+  'type',
+  'engines',
+  'sideEffects',
+  'peerDependencies',
+  'peerDependenciesMeta',
+]
+
+rmSync(dist, { recursive: true, force: true })
+execFileSync(
+  process.execPath,
+  [path.join(root, 'node_modules/typescript/bin/tsc'), '-p', 'tsconfig.build.json', '--outDir', dist],
+  {
+    cwd: root,
+    stdio: 'inherit',
+  },
+)
+writeFileSync(path.join(dist, 'package.json'), `${JSON.stringify(reduceManifest(), null, 2)}\n`)
+for (const document of documents) {
+  if (existsSync(path.join(root, document)))
+    copyFileSync(path.join(root, document), path.join(dist, document))
+  else console.warn(`There is no ${document}: the package goes without it.`)
+}
+
+function reduceManifest(): Record<string, unknown> {
+  const manifest = JSON.parse(readFileSync(path.join(root, 'package.json'), 'utf8')) as Record<
+    string,
+    unknown
+  >
+  const entries = Object.entries(manifest['exports'] as Record<string, string>)
+  return {
+    ...Object.fromEntries(published.filter(name => name in manifest).map(name => [name, manifest[name]])),
+    // We test with exactly what package.json pins; users may take later fixes of the same major version.
+    dependencies: Object.fromEntries(
+      Object.entries(manifest['dependencies'] as Record<string, string>).map(([name, version]) => [
+        name,
+        `^${version}`,
+      ]),
+    ),
+    exports: Object.fromEntries(entries.map(([name, source]) => [name, builtEntry(source)])),
+  }
+}
+
+/** `./src/log/index.ts` → what tsc made of it. */
+function builtEntry(source: string): string | { types: string; default: string } {
+  if (!source.endsWith('.ts')) return source
+  const built = source.replace(/^\.\/src\//, './').replace(/\.ts$/, '')
+  return { types: `${built}.d.ts`, default: `${built}.js` }
+}
