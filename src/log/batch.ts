@@ -1,0 +1,266 @@
+/**
+ * A batch: what several units of work have done on top of the committed state, before any of it is stored.
+ *
+ * A work never writes to the store. It reads through three layers (its own writes, those of the works before it
+ * in the batch, the committed state) and its writes stay in memory until it ends well. To undo a work is to
+ * forget it, so a work that fails cannot harm another one, and the store is written in one go, without
+ * savepoints, each resource once. Pure: no I/O, no clock. PROTOCOL.md §7.
+ */
+import { formatOpenMessage, type Head, LockstepError, type Position, quote } from '../contract/index.ts'
+import type { LogTransaction, NewChange, StoredResource } from './change-log.ts'
+import { isUnder, streamOf } from './path.ts'
+
+/** A stream as it is committed. */
+export interface StreamState {
+  readonly epoch: string
+  readonly head: number
+  readonly first: number
+  /** The greatest version of any resource whose tombstone was purged. */
+  readonly versionFloor: number
+}
+
+/** A row of a resource; `stateText` is `undefined` in a tombstone. */
+export interface ResourceState {
+  readonly version: number
+  readonly stateText: string | undefined
+}
+
+/** What a batch needs to see of the store. MUST NOT change what it tells while works run. */
+export interface CommittedState {
+  stream(stream: string): StreamState | undefined
+  resource(path: string): ResourceState | undefined
+  /** The paths of existing resources strictly below `path`, in order. */
+  pathsBelow(path: string, limit: number): readonly string[]
+}
+
+/** A resource as the batch leaves it. */
+export interface BatchedResource extends ResourceState {
+  readonly path: string
+  readonly stream: string
+  /** The number of its last change. */
+  readonly seq: number
+  /** Does the store hold it now, not deleted? */
+  readonly exists: boolean
+}
+
+/** A numbered change, its message still without the id. */
+export interface BatchedChange {
+  readonly stream: string
+  readonly seq: number
+  readonly event: NewChange['event']
+  readonly path: string
+  readonly topicPath: string
+  readonly version: number
+  readonly timeMs: number
+  readonly openText: string
+}
+
+export interface BatchOptions {
+  /** How many changes one work may make. */
+  readonly maxTransactionChanges: number
+  /** Makes the id of a transaction with several changes. */
+  readonly newId: () => string
+}
+
+interface Known extends ResourceState {
+  /** Does the store hold it, not deleted? */
+  readonly exists: boolean
+  /** Has it ever been there, as far as is remembered? */
+  readonly remembered: boolean
+}
+
+/** Collects works. `changes`, `resources` and `movedHeads()` are what the store has to write. */
+export class Batch {
+  readonly changes: BatchedChange[] = []
+  readonly resources = new Map<string, BatchedResource>()
+  /** How many characters of states and messages wait to be written. */
+  size = 0
+  readonly #committed: CommittedState
+  readonly #options: BatchOptions
+  readonly #streams = new Map<string, { readonly state: StreamState; head: number }>()
+
+  constructor(committed: CommittedState, options: BatchOptions) {
+    this.#committed = committed
+    this.#options = options
+  }
+
+  /** Begins a unit of work. */
+  open(): BatchTransaction {
+    return new BatchTransaction(this, this.#committed, this.#options.maxTransactionChanges)
+  }
+
+  /** Takes in what an ended work wrote, all or nothing, and gives the marker of what it saw and wrote. */
+  accept(transaction: BatchTransaction): Position[] {
+    const { changes } = transaction
+    const tx = changes.length > 1 ? { id: this.#options.newId(), n: changes.length } : undefined
+    const openTexts = changes.map(change => formatOpen(change, tx))
+    for (const [index, change] of changes.entries()) {
+      const stream = streamOf(change.path)
+      const seq = ++this.#stream(stream).head
+      const { event, path, topicPath, version, timeMs, stateText } = change
+      const openText = openTexts[index]!
+      this.changes.push({ stream, seq, event, path, topicPath, version, timeMs, openText })
+      const exists = this.resources.get(path)?.exists ?? transaction.existed(path)
+      this.resources.set(path, { path, stream, version, seq, stateText, exists })
+      this.size += openText.length + (stateText?.length ?? 0)
+    }
+    return [...transaction.streams].sort().map(stream => {
+      const { state, head } = this.#stream(stream)
+      return { stream, epoch: state.epoch, seq: head }
+    })
+  }
+
+  /** The heads of the streams that moved, as they stand after the batch. */
+  movedHeads(): Head[] {
+    const heads: Head[] = []
+    for (const [stream, { state, head }] of this.#streams) {
+      if (head !== state.head) heads.push({ stream, epoch: state.epoch, seq: head, first: state.first })
+    }
+    return heads
+  }
+
+  /** Errors: `not-found` for an unknown stream. */
+  streamState(stream: string): StreamState {
+    return this.#stream(stream).state
+  }
+
+  #stream(stream: string): { readonly state: StreamState; head: number } {
+    const known = this.#streams.get(stream)
+    if (known !== undefined) return known
+    const state = this.#committed.stream(stream)
+    if (state === undefined) throw unknownStream(stream)
+    const entry = { state: { ...state }, head: state.head }
+    this.#streams.set(stream, entry)
+    return entry
+  }
+}
+
+/** One unit of work in a batch. Every call rejects once it has ended. */
+export class BatchTransaction implements LogTransaction {
+  readonly changes: NewChange[] = []
+  /** The streams that it read or wrote. */
+  readonly streams = new Set<string>()
+  readonly #batch: Batch
+  readonly #committed: CommittedState
+  readonly #maxChanges: number
+  readonly #written = new Map<string, Known>()
+  readonly #read = new Map<string, Known>()
+  #ended: Error | undefined
+
+  constructor(batch: Batch, committed: CommittedState, maxChanges: number) {
+    this.#batch = batch
+    this.#committed = committed
+    this.#maxChanges = maxChanges
+  }
+
+  async read(path: string): Promise<StoredResource> {
+    this.#checkOpen()
+    const { version, stateText, remembered } = this.#look(path)
+    return { version, stateText, deleted: remembered && stateText === undefined }
+  }
+
+  async readPathsUnder(path: string, limit: number): Promise<readonly string[]> {
+    this.#checkOpen()
+    const stream = streamOf(path)
+    this.#batch.streamState(stream)
+    this.streams.add(stream)
+    const changed = new Map<string, ResourceState>()
+    for (const layer of [this.#batch.resources, this.#written]) {
+      for (const [below, state] of layer) {
+        if (below !== path && isUnder(below, path)) changed.set(below, state)
+      }
+    }
+    // The committed rows that this transaction sees otherwise are left out, so as many more are asked for.
+    const committed = this.#committed.pathsBelow(path, limit + changed.size)
+    const paths = committed.filter(below => !changed.has(below))
+    for (const [below, { stateText }] of changed) if (stateText !== undefined) paths.push(below)
+    return paths.sort().slice(0, limit)
+  }
+
+  async write(change: NewChange): Promise<void> {
+    this.#checkOpen()
+    const { path, version, stateText } = change
+    const known = this.#look(path)
+    checkChange(change, known)
+    if (this.changes.length >= this.#maxChanges) {
+      throw new LockstepError(
+        'too-many-changes',
+        `One transaction may change ${this.#maxChanges} resources. Split it into several.`,
+      )
+    }
+    this.#written.set(path, { version, stateText, remembered: true, exists: known.exists })
+    this.changes.push(change)
+  }
+
+  /** Ends it: later calls reject with `reason`. */
+  end(reason: Error = new Error('The work has ended: its transaction cannot be used any more.')): void {
+    this.#ended ??= reason
+  }
+
+  /** Did the store hold it, not deleted, when the batch began? */
+  existed(path: string): boolean {
+    return this.#written.get(path)?.exists ?? false
+  }
+
+  #look(path: string): Known {
+    const own = this.#written.get(path) ?? this.#read.get(path)
+    if (own !== undefined) return own
+    const stream = streamOf(path)
+    const { versionFloor } = this.#batch.streamState(stream)
+    this.streams.add(stream)
+    const known = this.#lookBelow(path, versionFloor)
+    this.#read.set(path, known)
+    return known
+  }
+
+  #lookBelow(path: string, versionFloor: number): Known {
+    const batched = this.#batch.resources.get(path)
+    if (batched !== undefined) return { ...batched, remembered: true }
+    const committed = this.#committed.resource(path)
+    if (committed === undefined) {
+      return { version: versionFloor, stateText: undefined, exists: false, remembered: false }
+    }
+    const { version, stateText } = committed
+    return { version, stateText, exists: stateText !== undefined, remembered: true }
+  }
+
+  #checkOpen(): void {
+    if (this.#ended !== undefined) throw this.#ended
+  }
+}
+
+export function unknownStream(stream: string): LockstepError {
+  return new LockstepError('not-found', `There is no stream ${quote(stream)}.`)
+}
+
+/** A change that does not follow from what is there is a mistake of the caller's code, not of a client. */
+function checkChange(change: NewChange, known: Known): void {
+  const { event, path, version, stateText, changesText, timeMs } = change
+  const faults = [
+    version !== known.version + 1 && `the version ${version} does not follow ${known.version}`,
+    (event === 'created') !== (known.stateText === undefined) && `it is ${event}, but ${describe(known)}`,
+    (event === 'deleted') !== (stateText === undefined) && 'exactly a deletion has no state',
+    changesText !== undefined && event !== 'modified' && `a change of the kind ${event} has no patch`,
+    // The range of a JavaScript Date: beyond it the message's time cannot be written.
+    !(Math.abs(timeMs) <= 8.64e15) && `the time ${timeMs} is none`,
+  ]
+  const fault = faults.find(text => text !== false)
+  if (fault !== undefined) throw new Error(`The change of ${quote(path)} cannot be logged: ${fault}.`)
+}
+
+function describe({ stateText }: Known): string {
+  return stateText === undefined ? 'nothing is there' : 'it is there'
+}
+
+function formatOpen(change: NewChange, tx: { readonly id: string; readonly n: number } | undefined): string {
+  return formatOpenMessage({
+    event: change.event,
+    resource: change.path,
+    version: change.version,
+    time: new Date(change.timeMs).toISOString(),
+    cause: change.cause,
+    tx,
+    stateText: change.stateText,
+    changesText: change.changesText,
+  })
+}

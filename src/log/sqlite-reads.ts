@@ -1,0 +1,162 @@
+/**
+ * The reads of the SQLite change log. Each answers from one snapshot.
+ *
+ * PROTOCOL.md §6.
+ */
+import type { DatabaseSync, StatementSync } from 'node:sqlite'
+import { completeMessage, type Head } from '../contract/index.ts'
+import { unknownStream } from './batch.ts'
+import type {
+  ChangesPage,
+  LatestPage,
+  LoggedChange,
+  ReadChangesOptions,
+  ReadCollectionOptions,
+  StoredItem,
+  StoredResource,
+} from './change-log.ts'
+import { rangeBelow, streamOf } from './path.ts'
+import type { SqliteStore } from './sqlite-store.ts'
+import { defaultMaxChars, fillPage, isCovered } from './window.ts'
+
+type Row = Record<string, unknown>
+type Latest = LatestPage['latest'][number]
+
+export class SqliteReads {
+  readonly #store: SqliteStore
+  readonly #resource: StatementSync
+  readonly #collection: StatementSync
+  readonly #changes: StatementSync
+  readonly #changesUnder: StatementSync
+  readonly #latestEnd: StatementSync
+  readonly #latest: StatementSync
+  readonly #latestUnder: StatementSync
+  readonly #relayed: StatementSync
+
+  constructor(store: SqliteStore) {
+    this.#store = store
+    const database: DatabaseSync = store.database
+    // One statement is one snapshot: the hottest read needs no transaction around it.
+    this.#resource = database.prepare(`SELECT s.epoch, s.head, s.first, s.version_floor, r.version, r.state
+      FROM lockstep_stream s LEFT JOIN lockstep_resource r ON r.path = ? WHERE s.stream = ?`)
+    this.#collection = database.prepare(`SELECT path, version, state FROM lockstep_resource
+      WHERE collection = ? AND path > ? ORDER BY path LIMIT ?`)
+    const changes = `SELECT seq, event, path, topic_path, version, open_text FROM lockstep_change
+      WHERE stream = ? AND seq > ? AND seq <= ?`
+    const latest = `SELECT path, seq, version, state
+      FROM lockstep_resource INDEXED BY lockstep_resource_latest WHERE stream = ? AND seq > ? AND seq <= ?`
+    const under = 'AND (path = ? OR (path > ? AND path < ?))'
+    this.#changes = database.prepare(`${changes} ORDER BY seq`)
+    this.#changesUnder = database.prepare(`${changes} ${under} ORDER BY seq`)
+    this.#latest = database.prepare(`${latest} ORDER BY seq`)
+    this.#latestUnder = database.prepare(`${latest} ${under} ORDER BY seq`)
+    this.#latestEnd = database.prepare(`SELECT seq FROM lockstep_resource
+      WHERE stream = ? AND seq > ? ORDER BY seq LIMIT 1 OFFSET ?`)
+    this.#relayed = database.prepare('SELECT epoch, relayed FROM lockstep_stream WHERE stream = ?')
+  }
+
+  head(stream: string): Head {
+    return this.#store.head(stream)
+  }
+
+  relayed(stream: string): { readonly epoch: string; readonly seq: number } {
+    const row = this.#relayed.get(stream)
+    if (row === undefined) throw unknownStream(stream)
+    return { epoch: row['epoch'] as string, seq: row['relayed'] as number }
+  }
+
+  resource(path: string): { readonly head: Head; readonly resource: StoredResource } {
+    const stream = streamOf(path)
+    const row = this.#resource.get(path, stream) as Row | undefined
+    if (row === undefined) throw unknownStream(stream)
+    const head = readHead(stream, row)
+    const version = row['version'] as number | null
+    if (version === null) {
+      const floor = row['version_floor'] as number
+      return { head, resource: { version: floor, stateText: undefined, deleted: false } }
+    }
+    const stateText = (row['state'] ?? undefined) as string | undefined
+    return { head, resource: { version, stateText, deleted: stateText === undefined } }
+  }
+
+  collection(
+    path: string,
+    { afterPath, limit }: ReadCollectionOptions,
+  ): { readonly head: Head; readonly items: readonly StoredItem[]; readonly more: boolean } {
+    const head = this.#store.head(streamOf(path))
+    const rows = this.#collection.all(path, afterPath ?? '', limit + 1) as Row[]
+    const items = rows.slice(0, limit).map(row => ({
+      path: row['path'] as string,
+      version: row['version'] as number,
+      stateText: row['state'] as string,
+    }))
+    return { head, items, more: rows.length > limit }
+  }
+
+  changes(stream: string, options: ReadChangesOptions): ChangesPage {
+    const { after, limit, maxChars = defaultMaxChars, under } = options
+    const head = this.#store.head(stream)
+    if (!isCovered(after, head)) return { head, to: after, changes: [] }
+    const to = Math.min(head.seq, after + limit)
+    const rows = this.#rows(this.#changes, this.#changesUnder, stream, after, to, under)
+    const read = (row: Row): LoggedChange => readChange(head, row)
+    const { items, full } = fillPage(rows, maxChars, read, ({ messageText }) => messageText.length)
+    return { head, to: full ? items.at(-1)!.seq : to, changes: items }
+  }
+
+  latest(stream: string, options: ReadChangesOptions): LatestPage {
+    const { after, limit, maxChars = defaultMaxChars, under } = options
+    const head = this.#store.head(stream)
+    if (!isCovered(after, head)) return { head, to: after, latest: [] }
+    const end = this.#latestEnd.get(stream, after, Math.max(0, limit - 1))
+    const to = (end?.['seq'] as number | undefined) ?? head.seq
+    const rows = this.#rows(this.#latest, this.#latestUnder, stream, after, to, under)
+    const charsOf = ({ path, stateText }: Latest): number => path.length + (stateText?.length ?? 0)
+    const { items, full } = fillPage(rows, maxChars, readLatest, charsOf)
+    return { head, to: full ? items.at(-1)!.seq : to, latest: items }
+  }
+
+  #rows(
+    all: StatementSync,
+    narrowed: StatementSync,
+    stream: string,
+    after: number,
+    to: number,
+    under: string | undefined,
+  ): Iterable<Row> {
+    if (under === undefined || under === `/${stream}`) return all.iterate(stream, after, to) as Iterable<Row>
+    const range = rangeBelow(under)
+    return narrowed.iterate(stream, after, to, under, range.from, range.to) as Iterable<Row>
+  }
+}
+
+function readHead(stream: string, row: Row): Head {
+  return {
+    stream,
+    epoch: row['epoch'] as string,
+    seq: row['head'] as number,
+    first: row['first'] as number,
+  }
+}
+
+function readChange({ stream, epoch }: Head, row: Row): LoggedChange {
+  const seq = row['seq'] as number
+  const path = row['path'] as string
+  return {
+    seq,
+    event: row['event'] as LoggedChange['event'],
+    path,
+    topicPath: (row['topic_path'] ?? path) as string,
+    version: row['version'] as number,
+    messageText: completeMessage(row['open_text'] as string, { stream, epoch, seq }),
+  }
+}
+
+function readLatest(row: Row): Latest {
+  return {
+    path: row['path'] as string,
+    seq: row['seq'] as number,
+    version: row['version'] as number,
+    stateText: (row['state'] ?? undefined) as string | undefined,
+  }
+}

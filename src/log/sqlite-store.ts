@@ -1,0 +1,246 @@
+/**
+ * One SQLite connection: how a batch is begun and written, and how reads get one snapshot.
+ *
+ * One connection is enough for both. A batch touches the database only in `commit`, which runs to its end
+ * without a turn of the event loop, so no read can come between and see what is not committed; and a reader
+ * that shares the writer's page cache need not fetch again what each commit changed. PROTOCOL.md §7.
+ */
+import { statSync } from 'node:fs'
+import { DatabaseSync, type StatementSync } from 'node:sqlite'
+import { setTimeout as delay } from 'node:timers/promises'
+import { type Head, isLockstepError, LockstepError, quote } from '../contract/index.ts'
+import { type Batch, type ResourceState, type StreamState, unknownStream } from './batch.ts'
+import { asLogFailure, type CommitStore } from './group-commit.ts'
+import { collectionOf, rangeBelow } from './path.ts'
+import { ensureSchema } from './sqlite-schema.ts'
+
+/** How long to wait for another process that writes the same file. */
+const lockTimeoutMs = 5_000
+/** SQLite's own waiting blocks the event loop, so it is kept short; the rest is waited for without blocking. */
+const blockingTimeoutMs = 10
+const sqliteBusy = 5
+const sqliteNotADatabase = 26
+
+export class SqliteStore implements CommitStore {
+  readonly file: string
+  readonly database: DatabaseSync
+  /** The file that was opened; another file under the same name has another number. */
+  readonly inode: number
+  #replaced: LockstepError | undefined
+  readonly #begin: StatementSync
+  readonly #commit: StatementSync
+  readonly #stream: StatementSync
+  readonly #resource: StatementSync
+  readonly #pathsBelow: StatementSync
+  readonly #modify: StatementSync
+  readonly #upsert: StatementSync
+  readonly #insertChange: StatementSync
+  readonly #moveHead: StatementSync
+
+  /** The tables MUST be there. */
+  constructor(database: DatabaseSync, file: string) {
+    this.file = file
+    this.database = database
+    this.inode = statSync(file).ino
+    const prepare = (sql: string): StatementSync => database.prepare(sql)
+    this.#begin = prepare('BEGIN IMMEDIATE')
+    this.#commit = prepare('COMMIT')
+    this.#stream = prepare('SELECT epoch, head, first, version_floor FROM lockstep_stream WHERE stream = ?')
+    this.#resource = prepare('SELECT version, state FROM lockstep_resource WHERE path = ?')
+    this.#pathsBelow = prepare(`SELECT path FROM lockstep_resource
+      WHERE path > ? AND path < ? AND collection IS NOT NULL ORDER BY path LIMIT ?`)
+    // Most changes leave the row in its collection: that index is then not touched.
+    this.#modify = prepare('UPDATE lockstep_resource SET version = ?, seq = ?, state = ? WHERE path = ?')
+    this.#upsert = prepare(`INSERT INTO lockstep_resource (path, stream, collection, version, seq, state)
+      VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (path) DO UPDATE SET collection = excluded.collection,
+      version = excluded.version, seq = excluded.seq, state = excluded.state`)
+    this.#insertChange = prepare(`INSERT INTO lockstep_change
+      (stream, seq, event, path, topic_path, version, time_ms, open_text) VALUES (?, ?, ?, ?, ?, ?, ?, ?)`)
+    this.#moveHead = prepare('UPDATE lockstep_stream SET head = ? WHERE stream = ?')
+  }
+
+  /** Has another file come under the name? Then nothing may be written any more. */
+  get replaced(): boolean {
+    return this.#replaced !== undefined
+  }
+
+  /** Refuses all writes from now on, since what is written would be lost. */
+  markReplaced(): LockstepError {
+    this.#replaced ??= new LockstepError(
+      'log-replaced',
+      'The database file was replaced while the service was running. Writes are refused until the service is restarted.',
+    )
+    return this.#replaced
+  }
+
+  /** Errors: `log-replaced`, and those of SQLite. */
+  async begin(): Promise<void> {
+    const found = statSync(this.file, { throwIfNoEntry: false })?.ino
+    if (this.replaced || found !== this.inode) throw this.markReplaced()
+    await whileBusy(() => this.#begin.run())
+  }
+
+  commit(batch: Batch): void {
+    for (const { path, stream, version, seq, stateText, exists } of batch.resources.values()) {
+      if (exists && stateText !== undefined) this.#modify.run(version, seq, stateText, path)
+      else {
+        const collection = stateText === undefined ? null : collectionOf(path)
+        this.#upsert.run(path, stream, collection, version, seq, stateText ?? null)
+      }
+    }
+    for (const { stream, seq, event, path, topicPath, version, timeMs, openText } of batch.changes) {
+      const topic = topicPath === path ? null : topicPath
+      this.#insertChange.run(stream, seq, event, path, topic, version, timeMs, openText)
+    }
+    for (const { stream, seq } of batch.movedHeads()) this.#moveHead.run(seq, stream)
+    this.#commit.run()
+  }
+
+  rollback(): void {
+    // Some failures, such as a full disk, have made SQLite roll back by itself already.
+    if (this.database.isTransaction) this.database.exec('ROLLBACK')
+  }
+
+  /** Runs `action` in a write transaction of its own. Not to be called while a batch is open. */
+  async transact<T>(action: () => T): Promise<T> {
+    try {
+      await this.begin()
+      const value = action()
+      this.#commit.run()
+      return value
+    } catch (error) {
+      this.rollback()
+      throw asLogFailure(error)
+    }
+  }
+
+  /** Runs a read of one statement, which is a snapshot by itself. */
+  async single<T>(read: () => T): Promise<T> {
+    try {
+      return read()
+    } catch (error) {
+      if (resultCode(error) !== sqliteBusy) throw asLogFailure(error)
+      return await this.snapshot(read)
+    }
+  }
+
+  /** Runs reads in one snapshot. While a batch is open its transaction is one already. */
+  async snapshot<T>(read: () => T): Promise<T> {
+    try {
+      return await whileBusy(() => (this.database.isTransaction ? read() : this.#inReadTransaction(read)))
+    } catch (error) {
+      throw asLogFailure(error)
+    }
+  }
+
+  stream(stream: string): StreamState | undefined {
+    const row = this.#get(this.#stream, stream)
+    if (row === undefined) return undefined
+    const { epoch, head, first, version_floor: versionFloor } = row as Record<string, number>
+    return { epoch: epoch as unknown as string, head: head!, first: first!, versionFloor: versionFloor! }
+  }
+
+  resource(path: string): ResourceState | undefined {
+    const row = this.#get(this.#resource, path)
+    if (row === undefined) return undefined
+    return { version: row['version'] as number, stateText: (row['state'] ?? undefined) as string | undefined }
+  }
+
+  pathsBelow(path: string, limit: number): readonly string[] {
+    const { from, to } = rangeBelow(path)
+    return this.#pathsBelow.all(from, to, limit).map(row => row['path'] as string)
+  }
+
+  /** Errors: `not-found`. */
+  head(stream: string): Head {
+    const state = this.stream(stream)
+    if (state === undefined) throw unknownStream(stream)
+    return { stream, epoch: state.epoch, seq: state.head, first: state.first }
+  }
+
+  close(): void {
+    this.database.close()
+  }
+
+  #get(statement: StatementSync, key: string): Record<string, unknown> | undefined {
+    try {
+      return statement.get(key)
+    } catch (error) {
+      throw asLogFailure(error)
+    }
+  }
+
+  #inReadTransaction<T>(read: () => T): T {
+    this.database.exec('BEGIN')
+    try {
+      return read()
+    } finally {
+      this.#commit.run()
+    }
+  }
+}
+
+/** Opens the file and makes the tables where they are missing. Errors: `invalid-option` where it cannot be a database of ours, `log-failed`. */
+export async function openDatabase(file: string, synchronous: 'FULL' | 'NORMAL'): Promise<DatabaseSync> {
+  let database: DatabaseSync | undefined
+  try {
+    database = new DatabaseSync(file, { timeout: blockingTimeoutMs })
+    await configure(database, synchronous)
+    await createTables(database, file)
+    return database
+  } catch (error) {
+    if (database?.isOpen) database.close()
+    if (isLockstepError(error)) throw error
+    if (resultCode(error) === sqliteNotADatabase) {
+      throw new LockstepError(
+        'invalid-option',
+        `The file ${quote(file, 200)} is not a SQLite database. Give another path.`,
+        { cause: error },
+      )
+    }
+    throw new LockstepError(
+      'log-failed',
+      `The database ${quote(file, 200)} cannot be opened: ${error instanceof Error ? error.message : String(error)}. Check its path and its permissions.`,
+      { cause: error },
+    )
+  }
+}
+
+async function configure(database: DatabaseSync, synchronous: 'FULL' | 'NORMAL'): Promise<void> {
+  const mode = await whileBusy(() => database.prepare('PRAGMA journal_mode = WAL').get()?.['journal_mode'])
+  if (mode !== 'wal')
+    throw new Error(`this file system does not support WAL (the journal is ${String(mode)})`)
+  database.exec(`PRAGMA synchronous = ${synchronous}`)
+  database.exec(
+    'PRAGMA temp_store = MEMORY; PRAGMA cache_size = -32768; PRAGMA journal_size_limit = 67108864',
+  )
+}
+
+async function createTables(database: DatabaseSync, file: string): Promise<void> {
+  await whileBusy(() => database.exec('BEGIN IMMEDIATE'))
+  ensureSchema(database, file)
+  database.exec('COMMIT')
+}
+
+/** Tries again while another process holds the lock, without blocking the event loop. */
+export async function whileBusy<T>(action: () => T): Promise<T> {
+  for (
+    let waitedMs = 0, waitMs = 1;
+    ;
+    waitedMs += waitMs + blockingTimeoutMs, waitMs = Math.min(waitMs * 2, 25)
+  ) {
+    try {
+      return action()
+    } catch (error) {
+      if (resultCode(error) !== sqliteBusy || waitedMs >= lockTimeoutMs) throw error
+    }
+    await delay(waitMs)
+  }
+}
+
+/** SQLite's primary result code of an error or of its cause. */
+function resultCode(error: unknown): number | undefined {
+  const { errcode, cause } = error as { errcode?: unknown; cause?: { errcode?: unknown } }
+  const code = errcode ?? cause?.errcode
+  return typeof code === 'number' ? code & 0xff : undefined
+}

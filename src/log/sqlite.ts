@@ -1,0 +1,280 @@
+/**
+ * The change log in a SQLite file, for one service on one machine.
+ *
+ * State, version, change and number are written in one durable transaction (WAL, `synchronous = FULL`), which
+ * the writes that arrive together share. A guard file beside the database renews the epochs after a restored
+ * backup. Several processes may write one file; it must not be on a network file system. PROTOCOL.md §7.
+ */
+import { mkdirSync } from 'node:fs'
+import { dirname, resolve } from 'node:path'
+import { type Head, isLockstepError, LockstepError, quote } from '../contract/index.ts'
+import type {
+  ChangeLog,
+  ChangesPage,
+  LatestPage,
+  LogTransaction,
+  ReadChangesOptions,
+  ReadCollectionOptions,
+  Retention,
+  StoredItem,
+  StoredResource,
+  Written,
+} from './change-log.ts'
+import { CommitListeners, type OnLogError, reportToConsole } from './commit-listeners.ts'
+import {
+  type CommitCounts,
+  GroupCommit,
+  type GroupCommitHooks,
+  type GroupCommitOptions,
+  logClosed,
+} from './group-commit.ts'
+import { randomId } from './random-id.ts'
+import { PruningClock, readRetention } from './retention.ts'
+import { SqliteGuard } from './sqlite-guard.ts'
+import { SqliteReads } from './sqlite-reads.ts'
+import { type PruneStep, SqliteRetention } from './sqlite-retention.ts'
+import { openDatabase, SqliteStore } from './sqlite-store.ts'
+import { SqliteStreams } from './sqlite-streams.ts'
+
+export interface SqliteLogOptions extends GroupCommitOptions {
+  /** The database file; it and its folder are made where they are missing. `<file>.guard` is kept beside it. */
+  readonly file: string
+  /**
+   * When a commit is durable: `FULL` survives a power cut; `NORMAL` may lose the last commits at one (after which
+   * the epochs are renewed). @default 'FULL'
+   */
+  readonly synchronous?: 'FULL' | 'NORMAL'
+  /** Hears what fails or is noticed in the background. @default console.error */
+  readonly onError?: OnLogError
+  /** The wall clock, in milliseconds since 1970. @default Date.now */
+  readonly now?: () => number
+}
+
+/** A change log in a SQLite file. */
+export interface SqliteLog extends ChangeLog {
+  /** The absolute path of the database file. */
+  readonly file: string
+  /** Why the epochs were renewed at opening; empty where they were not. */
+  readonly renewed: readonly string[]
+  /** What was written since the opening. */
+  readonly counts: CommitCounts
+}
+
+/** The guard notes the heads, and the relayed numbers are stored, at most so long after they moved. */
+const noteDelayMs = 1_000
+
+/**
+ * Opens the change log in a SQLite file. Errors: `invalid-option` where the file is not a database, or is of a newer
+ * release; `log-failed` where it cannot be opened.
+ */
+export async function openSqliteLog(options: SqliteLogOptions): Promise<SqliteLog> {
+  const { file, synchronous = 'FULL', onError = reportToConsole } = options
+  if (file === '' || file === ':memory:') {
+    throw new LockstepError(
+      'invalid-option',
+      `The file is ${quote(file)}. Give a path, or use createMemoryLog().`,
+    )
+  }
+  const path = resolve(file)
+  mkdirSync(dirname(path), { recursive: true })
+  const store = new SqliteStore(await openDatabase(path, synchronous), path)
+  const streams = new SqliteStreams(store, randomId)
+  const guard = new SqliteGuard(store, randomId)
+  try {
+    const renewed = await store.transact(() =>
+      guard.open(() => {
+        for (const stream of streams.names()) streams.renewEpoch(stream)
+      }),
+    )
+    if (renewed.length > 0) {
+      const notice = `All streams of ${quote(path, 200)} begin a new epoch: ${renewed.join('; ')}. Followers start afresh by themselves.`
+      onError(new Error(notice), { stage: 'epoch-guard' })
+    }
+    return new OpenSqliteLog(store, streams, guard, renewed, options)
+  } catch (error) {
+    store.close()
+    throw error
+  }
+}
+
+class OpenSqliteLog implements SqliteLog {
+  readonly file: string
+  readonly renewed: readonly string[]
+  readonly #store: SqliteStore
+  readonly #streams: SqliteStreams
+  readonly #guard: SqliteGuard
+  readonly #reads: SqliteReads
+  readonly #retention: SqliteRetention
+  readonly #group: GroupCommit
+  readonly #listeners: CommitListeners
+  readonly #onError: OnLogError
+  readonly #clock: PruningClock
+  /** Relayed numbers that are not stored yet. */
+  readonly #relayed = new Map<string, { readonly epoch: string; readonly seq: number }>()
+  #noteTimer: NodeJS.Timeout | undefined
+  #closing: Promise<void> | undefined
+
+  constructor(
+    store: SqliteStore,
+    streams: SqliteStreams,
+    guard: SqliteGuard,
+    renewed: readonly string[],
+    options: SqliteLogOptions,
+  ) {
+    this.file = store.file
+    this.renewed = renewed
+    this.#store = store
+    this.#streams = streams
+    this.#guard = guard
+    this.#reads = new SqliteReads(store)
+    this.#retention = new SqliteRetention(store)
+    this.#onError = options.onError ?? reportToConsole
+    this.#clock = new PruningClock(options.now ?? Date.now)
+    this.#listeners = new CommitListeners(this.#onError)
+    const hooks: GroupCommitHooks = {
+      onCommitted: batch => {
+        this.#noteSoon()
+        this.#listeners.call(batch.movedHeads())
+      },
+      onFailed: error => this.#onError(error, { stage: 'commit' }),
+      newId: randomId,
+    }
+    this.#group = new GroupCommit(store, hooks, options)
+  }
+
+  get counts(): CommitCounts {
+    return this.#group.counts
+  }
+
+  ensureStreams(streams: readonly string[]): Promise<readonly Head[]> {
+    return this.#alone(() => this.#streams.ensure(streams))
+  }
+
+  write<T>(work: (transaction: LogTransaction) => Promise<T>): Promise<Written<T>> {
+    return this.#group.write(work)
+  }
+
+  head(stream: string): Promise<Head> {
+    return this.#single(() => this.#reads.head(stream))
+  }
+
+  readResource(path: string): Promise<{ readonly head: Head; readonly resource: StoredResource }> {
+    return this.#single(() => this.#reads.resource(path))
+  }
+
+  readCollection(
+    path: string,
+    options: ReadCollectionOptions,
+  ): Promise<{ readonly head: Head; readonly items: readonly StoredItem[]; readonly more: boolean }> {
+    return this.#snapshot(() => this.#reads.collection(path, options))
+  }
+
+  readChanges(stream: string, options: ReadChangesOptions): Promise<ChangesPage> {
+    return this.#snapshot(() => this.#reads.changes(stream, options))
+  }
+
+  readLatest(stream: string, options: ReadChangesOptions): Promise<LatestPage> {
+    return this.#snapshot(() => this.#reads.latest(stream, options))
+  }
+
+  async relayed(stream: string): Promise<number> {
+    const stored = await this.#single(() => this.#reads.relayed(stream))
+    const pending = this.#relayed.get(stream)
+    return pending?.epoch === stored.epoch ? Math.max(pending.seq, stored.seq) : stored.seq
+  }
+
+  async setRelayed(stream: string, epoch: string, seq: number): Promise<void> {
+    if (this.#closing !== undefined) throw logClosed()
+    this.#relayed.set(stream, { epoch, seq })
+    this.#noteSoon()
+  }
+
+  async prune(retention?: Retention): Promise<number> {
+    const limits = readRetention(retention)
+    const oldMs = this.#clock.oldMs(limits.maxAgeMs, notice => this.#onError(notice, { stage: 'prune' }))
+    let deleted = 0
+    for (const stream of await this.#single(() => this.#streams.names())) {
+      deleted += await this.#steps(() => this.#retention.pruneChanges(stream, oldMs, limits))
+      await this.#steps(() => this.#retention.purgeTombstones(stream))
+    }
+    return deleted
+  }
+
+  async renewEpoch(stream: string): Promise<Head> {
+    const head = await this.#alone(() => this.#streams.renewEpoch(stream))
+    this.#noteSoon()
+    this.#listeners.call([head])
+    return head
+  }
+
+  onCommit(listener: (heads: readonly Head[]) => void): () => void {
+    return this.#listeners.add(listener)
+  }
+
+  close(): Promise<void> {
+    this.#closing ??= this.#close()
+    return this.#closing
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close()
+  }
+
+  async #close(): Promise<void> {
+    await this.#group.close()
+    clearTimeout(this.#noteTimer)
+    try {
+      if (!this.#store.replaced) {
+        await this.#store.transact(() => this.#note())
+        this.#store.database.exec('PRAGMA wal_checkpoint(TRUNCATE)')
+      }
+    } catch (error) {
+      this.#report(error, 'close')
+    }
+    this.#store.close()
+  }
+
+  async #steps(step: () => PruneStep): Promise<number> {
+    for (let deleted = 0; ; ) {
+      const { deleted: count, more } = await this.#alone(step)
+      deleted += count
+      if (!more) return deleted
+    }
+  }
+
+  /** Notes what need not be durable at once: the guard, and how far the relay has come. */
+  #noteSoon(): void {
+    if (this.#noteTimer !== undefined || this.#closing !== undefined) return
+    this.#noteTimer = setTimeout(() => {
+      this.#alone(() => this.#note())
+        .catch(error => this.#report(error, 'epoch-guard'))
+        .finally(() => {
+          this.#noteTimer = undefined
+        })
+    }, noteDelayMs)
+    this.#noteTimer.unref()
+  }
+
+  #note(): void {
+    for (const [stream, { epoch, seq }] of this.#relayed) this.#streams.setRelayed(stream, epoch, seq)
+    this.#relayed.clear()
+    this.#guard.renew()
+  }
+
+  #report(error: unknown, stage: string): void {
+    if (isLockstepError(error, 'log-closed')) return
+    this.#onError(error instanceof Error ? error : new Error(String(error)), { stage })
+  }
+
+  #alone<T>(action: () => T): Promise<T> {
+    return this.#group.alone(() => this.#store.transact(action))
+  }
+
+  #single<T>(read: () => T): Promise<T> {
+    return this.#closing === undefined ? this.#store.single(read) : Promise.reject(logClosed())
+  }
+
+  #snapshot<T>(read: () => T): Promise<T> {
+    return this.#closing === undefined ? this.#store.snapshot(read) : Promise.reject(logClosed())
+  }
+}
