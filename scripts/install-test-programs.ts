@@ -1,0 +1,73 @@
+/**
+ * Installs what the tests need besides Node: `npm run test:programs`.
+ *
+ * It does so only as root on Debian and its relatives, and only what is missing. Elsewhere it says what is
+ * missing; the tests that need it are skipped.
+ */
+import { execFileSync, spawnSync } from 'node:child_process'
+import { accessSync, constants } from 'node:fs'
+import path from 'node:path'
+
+interface Program {
+  readonly command: string
+  readonly packageName: string
+  /** The system service that the package starts, and that nobody asked for. */
+  readonly service?: string
+}
+
+const programs: readonly Program[] = [
+  { command: 'mosquitto', packageName: 'mosquitto', service: 'mosquitto' },
+  { command: 'mosquitto_pub', packageName: 'mosquitto-clients' },
+]
+
+const missing = programs.filter(({ command }) => !isInstalled(command))
+const names = missing.map(({ packageName }) => packageName)
+if (names.length === 0) {
+  say('all programs are there.')
+} else if (process.getuid?.() !== 0 || !isInstalled('apt-get')) {
+  say(
+    `missing: ${names.join(', ')}. Install them yourself (this needs root and apt-get); until then their tests are skipped.`,
+  )
+} else {
+  say('reading the list of packages …')
+  aptGet('update')
+  say(`installing ${names.join(', ')} …`)
+  aptGet('install', '--yes', '--no-install-recommends', ...names)
+  for (const { service } of missing) {
+    if (service !== undefined) spawnSync('service', [service, 'stop'], { stdio: 'ignore' })
+  }
+  say('done.')
+}
+
+function aptGet(...args: string[]): void {
+  try {
+    const env = { ...process.env, DEBIAN_FRONTEND: 'noninteractive' }
+    execFileSync('apt-get', ['--quiet', ...args], {
+      env,
+      stdio: ['ignore', 'pipe', 'pipe'],
+      encoding: 'utf8',
+    })
+  } catch (error) {
+    const { stdout, stderr } = error as { stdout?: string; stderr?: string }
+    console.error(`${stdout ?? ''}${stderr ?? ''}`)
+    say(`apt-get ${args[0]} failed (see above).`)
+    process.exit(1)
+  }
+}
+
+/** Is there an executable of that name, on the PATH or where Debian puts daemons? */
+function isInstalled(command: string): boolean {
+  const folders = [...(process.env['PATH'] ?? '').split(path.delimiter), '/usr/sbin', '/sbin']
+  return folders.some(folder => {
+    try {
+      accessSync(path.join(folder, command), constants.X_OK)
+      return true
+    } catch {
+      return false
+    }
+  })
+}
+
+function say(text: string): void {
+  console.log(`test-programs: ${text}`)
+}
