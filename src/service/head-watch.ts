@@ -6,6 +6,8 @@ import type { Head } from '../contract/index.ts'
 import type { ChangeLog } from '../log/change-log.ts'
 
 export interface HeadWatch {
+  /** Calls `listener` at each commit in the stream. Returns a function that ends it. */
+  onMoved(stream: string, listener: () => void): () => void
   /**
    * Resolves when the stream has moved past the head that the caller has seen (at once where it has by now), after
    * `timeoutMs`, or when the signal aborts: whichever is first.
@@ -24,7 +26,13 @@ export function createHeadWatch(log: ChangeLog): HeadWatch {
       for (const wake of waiting.get(head.stream) ?? []) wake()
     }
   })
+  const onMoved = (stream: string, listener: () => void): (() => void) => {
+    const listeners = waiting.get(stream) ?? new Set()
+    waiting.set(stream, listeners.add(listener))
+    return () => listeners.delete(listener)
+  }
   return {
+    onMoved,
     moved(seen, timeoutMs, signal) {
       return new Promise(resolve => {
         const now = latest.get(seen.stream)
@@ -33,16 +41,14 @@ export function createHeadWatch(log: ChangeLog): HeadWatch {
           resolve()
           return
         }
-        const waiters = waiting.get(seen.stream) ?? new Set()
-        waiting.set(seen.stream, waiters)
         const wake = (): void => {
           clearTimeout(timer)
-          waiters.delete(wake)
+          stopHearing()
           signal.removeEventListener('abort', wake)
           resolve()
         }
         const timer = setTimeout(wake, timeoutMs)
-        waiters.add(wake)
+        const stopHearing = onMoved(seen.stream, wake)
         signal.addEventListener('abort', wake)
       })
     },

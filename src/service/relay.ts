@@ -117,10 +117,9 @@ class StreamRelay {
   #headDueAt = 0
   #pausedUntil = 0
   #delayMs = retryDelayMs.first
-  #seen: Head | undefined
   /** Something happened since the last step began: do not rest. */
   #stirred = false
-  #resting: AbortController | undefined
+  #endRest: (() => void) | undefined
 
   constructor(name: string, parts: RelayParts, limits: Required<RelayOptions>, signal: AbortSignal) {
     this.name = name
@@ -147,7 +146,9 @@ class StreamRelay {
   async run(): Promise<void> {
     const hearing = this.#parts.broker
       .subscribe([headTopic(this.name, this.#parts.topicPrefix)], delivery => this.#hearHead(delivery))
-      .catch(error => this.#report(error, 'relay-heads'))
+      .catch(error => this.#reportUnlessDown(error, 'relay-heads'))
+    const stopWatching = this.#parts.watch.onMoved(this.name, () => this.#wake())
+    this.#signal.addEventListener('abort', () => this.#wake())
     while (!this.#signal.aborted) {
       try {
         const waitMs = this.#parts.broker.connected ? await this.#step() : pollEveryMs
@@ -157,6 +158,7 @@ class StreamRelay {
         await this.#rest(this.#backOff())
       }
     }
+    stopWatching()
     await this.#save()
     // Where the broker never came up the subscription is still open; the broker's owner ends it by closing it.
     void hearing.then(subscription => subscription?.close())
@@ -173,7 +175,6 @@ class StreamRelay {
     const room = roomIn(window, this.#limits.windowSize)
     const page = await log.readChanges(this.name, { after: window.sent, limit: Math.max(1, room) })
     if (this.#window.turn !== window.turn) return 0
-    this.#seen = page.head
     this.#tellHead(page.head)
     if (await this.#resetIfNeeded(page.head)) return 0
     if (room === 0 || page.changes.length === 0) {
@@ -253,10 +254,7 @@ class StreamRelay {
         retain: true,
         timeoutMs: this.#limits.publishTimeoutMs,
       })
-      .catch(error => {
-        if (!isLockstepError(error, 'broker-unreachable') && !isLockstepError(error, 'closed'))
-          this.#report(error, 'relay-heads')
-      })
+      .catch(error => this.#reportUnlessDown(error, 'relay-heads'))
   }
 
   /** A kept head of this epoch that is ahead of the log says that the log was put back: its numbers must not come again. */
@@ -305,26 +303,32 @@ class StreamRelay {
     return delayMs * (0.5 + Math.random() / 2)
   }
 
+  /** Something happened: a commit, an acknowledgement, a change of the connection, or the end. */
   #wake(): void {
     this.#stirred = true
-    this.#resting?.abort()
+    this.#endRest?.()
   }
 
-  /** Rests until something happens (a commit, an acknowledgement, a change of the connection), the next head is due, or the time is over. */
+  /** Rests until something happens, the next head is due, or the time is over. */
   async #rest(ms: number): Promise<void> {
-    if (this.#stirred) {
-      this.#stirred = false
-      return
+    if (!this.#stirred) {
+      const untilHeadMs = this.#parts.broker.connected ? Math.max(1, this.#headDueAt - performance.now()) : ms
+      await new Promise<void>(resolve => {
+        const timer = setTimeout(resolve, Math.min(ms, untilHeadMs))
+        this.#endRest = () => {
+          clearTimeout(timer)
+          resolve()
+        }
+      })
+      this.#endRest = undefined
     }
-    this.#resting = new AbortController()
-    const seen = this.#seen ?? { stream: this.name, epoch: '', seq: 0, first: 1 }
-    const untilHeadMs = this.#parts.broker.connected ? Math.max(1, this.#headDueAt - performance.now()) : ms
-    await this.#parts.watch.moved(
-      seen,
-      Math.min(ms, untilHeadMs),
-      AbortSignal.any([this.#resting.signal, this.#signal]),
-    )
-    this.#resting = undefined
+    this.#stirred = false
+  }
+
+  /** That a broker is down is told by its adapter, once; the relay waits. */
+  #reportUnlessDown(error: unknown, stage: string): void {
+    if (!isLockstepError(error, 'broker-unreachable') && !isLockstepError(error, 'closed'))
+      this.#report(error, stage)
   }
 
   #report(error: unknown, stage: string): void {
