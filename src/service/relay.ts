@@ -222,8 +222,7 @@ class StreamRelay {
     const isItsOwnFault =
       isLockstepError(error, 'broker-refused') || isLockstepError(error, 'message-too-large')
     this.#window = isItsOwnFault ? noteRefused(window, turn, seq) : noteLost(window, turn)
-    if (!isLockstepError(error, 'broker-unreachable') && !isLockstepError(error, 'closed'))
-      this.#report(error, 'relay')
+    this.#reportUnlessDown(error, 'relay')
     this.#pausedUntil = performance.now() + this.#backOff()
     this.#wake()
   }
