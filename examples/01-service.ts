@@ -1,0 +1,20 @@
+/** A mirrored service: REST on port 3001, its messages on an MQTT broker at port 1883, everything kept in people.db. */
+import { openEmbeddedBroker } from 'lockstep/broker'
+import { openSqliteLog } from 'lockstep/log'
+import { defineResource, openHttpServer, openService, type StateOf } from 'lockstep/service'
+
+const people = defineResource('people', {
+  schema: {
+    type: 'object',
+    required: ['name'],
+    properties: { name: { type: 'string' }, email: { type: 'string' } },
+  },
+})
+export type Api = { people: StateOf<typeof people> }
+
+const { PORT = '3001', MQTT_PORT = '1883', FILE = 'people.db' } = process.env
+const log = await openSqliteLog({ file: FILE })
+const broker = await openEmbeddedBroker({ port: Number(MQTT_PORT) })
+const service = await openService({ resources: [people], log, broker })
+const server = await openHttpServer(service, { port: Number(PORT) })
+console.log(`${server.url}/people`, broker.url)
