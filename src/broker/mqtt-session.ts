@@ -4,6 +4,7 @@
  * The client library is used for one connection only. Its reconnection, offline queue, store and renewal of
  * subscriptions are off: they lose, repeat or reorder messages without telling, so all that is done by our side.
  */
+import { Socket } from 'node:net'
 import type { IClientOptions, IConnackPacket, MqttClient, Packet } from 'mqtt'
 import { LockstepError, quote } from '../contract/index.ts'
 import type { MqttAddress } from './mqtt-address.ts'
@@ -59,6 +60,8 @@ export function openMqttSession(
   events: MqttSessionEvents,
 ): MqttSession {
   const client = connect(clientOptions(options))
+  // Else a small message waits for the network's acknowledgement of the one before.
+  if (client.stream instanceof Socket) client.stream.setNoDelay(true)
   const publishOptions = {
     qos: 1 as const,
     ...(options.protocolVersion === 5 ? { properties: { contentType: 'application/json' } } : {}),

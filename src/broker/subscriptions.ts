@@ -8,6 +8,11 @@ import { isTopicFilter, LockstepError, matchesTopicFilter, quote } from '../cont
 import type { Delivery } from './broker.ts'
 import type { ReportError } from './report-error.ts'
 
+/** MQTT 5 §1.5.4. */
+const maxTopicBytes = 65_535
+// biome-ignore lint/suspicious/noControlCharactersInRegex: a NUL is what is looked for
+const notInTopics = /[+#\u0000]/
+
 /** One call of `subscribe`. */
 export interface Listening {
   readonly filters: readonly string[]
@@ -99,10 +104,10 @@ export function createSubscriptionTable(reportError: ReportError): SubscriptionT
 
 /** Refuses what no broker accepts as the topic of a message. Errors: `invalid-topic`, `broker-refused` for `$`. */
 export function checkTopic(topic: string): void {
-  if (!isTopicFilter(topic) || isPattern(topic)) {
+  if (topic === '' || notInTopics.test(topic) || Buffer.byteLength(topic) > maxTopicBytes) {
     throw new LockstepError(
       'invalid-topic',
-      `Nothing can be published to ${quote(topic)}: a topic is not empty, at most 65,535 bytes, without "+", "#" and NUL.`,
+      `Nothing can be published to ${quote(topic)}: a topic is not empty, at most ${maxTopicBytes} bytes, and without "+", "#" and NUL.`,
     )
   }
   if (topic.startsWith('$')) {
