@@ -31,7 +31,7 @@ export async function openFrontDoor({ host, port }: { host: string; port: number
   await once(server, 'listening').catch(error => {
     throw error.code === 'EADDRINUSE'
       ? new Error(
-          `Port ${port} on ${host} is taken. Stop the program that listens there, or choose another port with PORT.`,
+          `Port ${port} on ${host} is taken. Stop the program that listens there, or choose another port.`,
         )
       : error
   })

@@ -9,7 +9,7 @@ import { mkdirSync } from 'node:fs'
 import { resolve } from 'node:path'
 import { openEmbeddedBroker } from 'lockstep/broker'
 import { openFrontDoor } from './front-door.ts'
-import { readPort, stopWithMessage } from './settings.ts'
+import { readPort, stopNaming, stopWithMessage } from './settings.ts'
 
 const names = ['users', 'projects', 'builds'] as const
 const dataDir = resolve(process.env['DATA_DIR'] ?? '.lockstep')
@@ -81,9 +81,9 @@ mkdirSync(dataDir, { recursive: true })
 const host = '127.0.0.1'
 const publishers = Object.fromEntries(names.map(name => [name, password]))
 const broker = await openEmbeddedBroker({ host, port: readPort('MQTT_PORT', 1883), publishers }).catch(
-  stopWithMessage,
+  stopNaming('MQTT_PORT'),
 )
-const frontDoor = await openFrontDoor({ host, port: readPort('PORT', 3000) }).catch(stopWithMessage)
+const frontDoor = await openFrontDoor({ host, port: readPort('PORT', 3000) }).catch(stopNaming('PORT'))
 const urls: Record<string, string> = {}
 try {
   await Promise.all(

@@ -15,3 +15,8 @@ export function stopWithMessage(failure: unknown): never {
   console.error(failure instanceof Error ? failure.message : String(failure))
   process.exit(1)
 }
+
+/** Ends the program with the failure and the setting that would mend it. */
+export function stopNaming(setting: string): (failure: Error) => never {
+  return failure => stopWithMessage(`${failure.message} (${setting} sets it.)`)
+}

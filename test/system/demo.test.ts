@@ -1,0 +1,118 @@
+/** The demo as `npm start` runs it: what it prints, that it answers, that it survives a kill, that it ends. */
+import assert from 'node:assert/strict'
+import { type ChildProcess, spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { mkdtemp, rm } from 'node:fs/promises'
+import { createServer } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { type TestContext, test } from 'node:test'
+import { connectMqtt } from 'lockstep/broker'
+import type { JsonObject } from 'lockstep/contract'
+
+interface Demo {
+  readonly process: ChildProcess
+  /** Resolves with the first match of the pattern in what was printed from now on, or was printed already. */
+  printed(pattern: RegExp): Promise<RegExpExecArray>
+  stop(signal: NodeJS.Signals): Promise<number | null>
+}
+
+function startDemo(t: TestContext, env: Record<string, string>): Demo {
+  const anyPort = { PORT: '0', USERS_PORT: '0', PROJECTS_PORT: '0', BUILDS_PORT: '0', MQTT_PORT: '0' }
+  const child = spawn(process.execPath, ['--conditions=lockstep-source', 'examples/demo/main.ts'], {
+    cwd: new URL('../..', import.meta.url),
+    env: { ...process.env, ...anyPort, ...env },
+    stdio: ['ignore', 'pipe', 'pipe'],
+  })
+  let output = ''
+  let onOutput: () => void = () => {}
+  const hear = (chunk: Buffer): void => {
+    output += chunk
+    onOutput()
+  }
+  child.stdout.on('data', hear)
+  child.stderr.on('data', hear)
+  const ended = once(child, 'exit') as Promise<[number | null]>
+  const stop = async (signal: NodeJS.Signals): Promise<number | null> => {
+    child.kill(signal)
+    return (await ended)[0]
+  }
+  t.after(() => stop('SIGTERM'))
+  return {
+    process: child,
+    stop,
+    async printed(pattern) {
+      for (;;) {
+        const match = pattern.exec(output)
+        if (match !== null) return match
+        const more = new Promise<void>(resolve => {
+          onOutput = resolve
+        })
+        const end = await Promise.race([more, ended])
+        if (end !== undefined && !pattern.test(output))
+          throw new Error(`The demo ended and never printed ${pattern}:\n${output}`)
+      }
+    },
+  }
+}
+
+async function temporaryFolder(t: TestContext): Promise<string> {
+  const folder = await mkdtemp(join(tmpdir(), 'lockstep-demo-'))
+  t.after(() => rm(folder, { recursive: true, force: true }))
+  return folder
+}
+
+const getJson = async (url: string): Promise<JsonObject> => (await fetch(url)).json() as Promise<JsonObject>
+
+test('npm start runs three services and a broker, survives the kill of a service, keeps its data and ends by Ctrl-C', async t => {
+  const env = { DATA_DIR: await temporaryFolder(t) }
+  const first = startDemo(t, env)
+  const [, usersUrl, pid] = await first.printed(/users +(http:\S+) +topics users\/# +process (\d+)/)
+  const [, brokerUrl] = await first.printed(/broker +(mqtt:\S+)/)
+  const [, pagesUrl] = await first.printed(/pages +(http:\S+)/)
+  assert.equal((await getJson(`${usersUrl}/johndoe`))['name'], 'John Doe')
+  assert.match(await (await fetch(pagesUrl!)).text(), /<h1>Lockstep<\/h1>/)
+
+  await using broker = await connectMqtt(brokerUrl!)
+  const messages: JsonObject[] = []
+  let onMessage: () => void = () => {}
+  await broker.subscribe(['users/johndoe'], ({ payload }) => {
+    messages.push(JSON.parse(payload))
+    onMessage()
+  })
+  const heard = new Promise<void>(resolve => {
+    onMessage = resolve
+  })
+  const patch = {
+    method: 'PATCH',
+    headers: { 'content-type': 'application/json' },
+    body: '{"email":"john@example.com"}',
+  }
+  assert.equal((await fetch(`${usersUrl}/johndoe`, patch)).status, 200)
+  await heard
+  assert.deepEqual(messages[0]?.['changes'], { email: 'john@example.com' })
+
+  process.kill(Number(pid), 'SIGKILL')
+  const [, newUrl] = await first.printed(/users is back at (http:\S+) /)
+  assert.equal((await getJson(`${newUrl}/johndoe`))['email'], 'john@example.com')
+  assert.equal(await first.stop('SIGINT'), 0)
+  await assert.rejects(fetch(`${newUrl}/johndoe`))
+
+  const second = startDemo(t, env)
+  const [, againUrl] = await second.printed(/users +(http:\S+)/)
+  assert.equal((await getJson(`${againUrl}/johndoe`))['email'], 'john@example.com')
+  assert.equal(await second.stop('SIGTERM'), 0)
+})
+
+test('npm start says in one sentence that a port is taken, and which setting changes it', async t => {
+  const blocker = createServer().listen(0, '127.0.0.1')
+  await once(blocker, 'listening')
+  t.after(() => blocker.close())
+  const { port } = blocker.address() as AddressInfo
+  for (const name of ['PORT', 'PROJECTS_PORT', 'MQTT_PORT']) {
+    const demo = startDemo(t, { DATA_DIR: await temporaryFolder(t), [name]: String(port) })
+    await demo.printed(new RegExp(`Port ${port} \\w+ 127\\.0\\.0\\.1 is taken[^\\n]*\\b${name}\\b`))
+    assert.equal(await demo.stop('SIGTERM'), 1)
+  }
+})
