@@ -145,7 +145,8 @@ export class BatchTransaction implements LogTransaction {
   readonly #maxChanges: number
   readonly #written = new Map<string, Known>()
   readonly #read = new Map<string, Known>()
-  #ended: Error | undefined
+  #ended = false
+  #reason: Error | undefined
 
   constructor(batch: Batch, committed: CommittedState, maxChanges: number) {
     this.#batch = batch
@@ -192,9 +193,10 @@ export class BatchTransaction implements LogTransaction {
     this.changes.push(change)
   }
 
-  /** Ends it: later calls reject with `reason`. */
-  end(reason: Error = new Error('The work has ended: its transaction cannot be used any more.')): void {
-    this.#ended ??= reason
+  /** Ends it: later calls reject, with `reason` where there is one. */
+  end(reason?: Error): void {
+    this.#ended = true
+    this.#reason = reason
   }
 
   /** Did the store hold it, not deleted, when the batch began? */
@@ -225,7 +227,8 @@ export class BatchTransaction implements LogTransaction {
   }
 
   #checkOpen(): void {
-    if (this.#ended !== undefined) throw this.#ended
+    if (!this.#ended) return
+    throw this.#reason ?? new Error('The work has ended: its transaction cannot be used any more.')
   }
 }
 

@@ -3,8 +3,8 @@
  *
  * PROTOCOL.md §7.
  */
-import type { Position } from '../contract/index.ts'
-import { findRewind, readGuard, writeGuard } from './epoch-guard.ts'
+import { LockstepError, type Position, quote } from '../contract/index.ts'
+import { findRewind, type Guard, readGuard, writeGuard } from './epoch-guard.ts'
 import { readMeta, writeMeta } from './sqlite-schema.ts'
 import type { SqliteStore } from './sqlite-store.ts'
 
@@ -24,7 +24,7 @@ export class SqliteGuard {
     const { database, inode } = this.#store
     const nonce = readMeta(database, 'nonce')
     const heads = this.#heads()
-    const reasons = findRewind(readGuard(this.#file), { nonce, inode, heads })
+    const reasons = findRewind(this.#read(), { nonce, inode, heads })
     if (reasons.length === 0) {
       this.#rotate(nonce, heads)
     } else {
@@ -38,7 +38,7 @@ export class SqliteGuard {
   /** Notes the heads and changes the word. In a transaction. Errors: `log-replaced`. */
   renew(): void {
     const nonce = readMeta(this.#store.database, 'nonce')
-    const guard = readGuard(this.#file)
+    const guard = this.#read()
     // Whoever else opens or writes this file keeps both in step. Here the database was set back under our feet.
     if (guard !== undefined && nonce !== undefined && !guard.nonces.includes(nonce)) {
       throw this.#store.markReplaced()
@@ -49,8 +49,24 @@ export class SqliteGuard {
   #rotate(nonce: string | undefined, heads: readonly Position[]): void {
     const next = this.#newNonce()
     const nonces = nonce === undefined ? [next] : [nonce, next]
-    writeGuard(this.#file, { nonces, inode: this.#store.inode, heads })
+    this.#write({ nonces, inode: this.#store.inode, heads })
     writeMeta(this.#store.database, 'nonce', next)
+  }
+
+  #read(): Guard | undefined {
+    try {
+      return readGuard(this.#file)
+    } catch (error) {
+      throw guardFailed(this.#file, 'read', error)
+    }
+  }
+
+  #write(guard: Guard): void {
+    try {
+      writeGuard(this.#file, guard)
+    } catch (error) {
+      throw guardFailed(this.#file, 'written', error)
+    }
   }
 
   #heads(): Position[] {
@@ -61,4 +77,10 @@ export class SqliteGuard {
       seq: row['head'] as number,
     }))
   }
+}
+
+function guardFailed(file: string, verb: string, cause: unknown): LockstepError {
+  const reason = cause instanceof Error ? cause.message : String(cause)
+  const message = `The guard file ${quote(file, 200)} cannot be ${verb}: ${reason}. Check its permissions and the space on the disk.`
+  return new LockstepError('log-failed', message, { cause })
 }

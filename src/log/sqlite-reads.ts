@@ -22,6 +22,12 @@ import { defaultMaxChars, fillPage, isCovered } from './window.ts'
 type Row = Record<string, unknown>
 type Latest = LatestPage['latest'][number]
 
+/** How far a stream is known to be published, and in which epoch. */
+export interface Relayed {
+  readonly epoch: string
+  readonly seq: number
+}
+
 export class SqliteReads {
   readonly #store: SqliteStore
   readonly #resource: StatementSync
@@ -59,7 +65,7 @@ export class SqliteReads {
     return this.#store.head(stream)
   }
 
-  relayed(stream: string): { readonly epoch: string; readonly seq: number } {
+  relayed(stream: string): Relayed {
     const row = this.#relayed.get(stream)
     if (row === undefined) throw unknownStream(stream)
     return { epoch: row['epoch'] as string, seq: row['relayed'] as number }

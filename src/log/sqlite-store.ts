@@ -5,7 +5,8 @@
  * without a turn of the event loop, so no read can come between and see what is not committed; and a reader
  * that shares the writer's page cache need not fetch again what each commit changed. PROTOCOL.md §7.
  */
-import { statSync } from 'node:fs'
+import { mkdirSync, statSync } from 'node:fs'
+import { dirname } from 'node:path'
 import { DatabaseSync, type StatementSync } from 'node:sqlite'
 import { setTimeout as delay } from 'node:timers/promises'
 import { type Head, isLockstepError, LockstepError, quote } from '../contract/index.ts'
@@ -180,27 +181,28 @@ export class SqliteStore implements CommitStore {
   }
 }
 
-/** Opens the file and makes the tables where they are missing. Errors: `invalid-option` where it cannot be a database of ours, `log-failed`. */
-export async function openDatabase(file: string, synchronous: 'FULL' | 'NORMAL'): Promise<DatabaseSync> {
+/**
+ * Opens the file, and makes it, its folder and the tables where they are missing.
+ * Errors: `invalid-option` where it cannot be a database of ours, `log-failed`.
+ */
+export async function openStore(file: string, synchronous: 'FULL' | 'NORMAL'): Promise<SqliteStore> {
   let database: DatabaseSync | undefined
   try {
+    mkdirSync(dirname(file), { recursive: true })
     database = new DatabaseSync(file, { timeout: blockingTimeoutMs })
     await configure(database, synchronous)
     await createTables(database, file)
-    return database
+    return new SqliteStore(database, file)
   } catch (error) {
     if (database?.isOpen) database.close()
     if (isLockstepError(error)) throw error
-    if (resultCode(error) === sqliteNotADatabase) {
-      throw new LockstepError(
-        'invalid-option',
-        `The file ${quote(file, 200)} is not a SQLite database. Give another path.`,
-        { cause: error },
-      )
-    }
+    const notOurs = resultCode(error) === sqliteNotADatabase
+    const reason = error instanceof Error ? error.message : String(error)
     throw new LockstepError(
-      'log-failed',
-      `The database ${quote(file, 200)} cannot be opened: ${error instanceof Error ? error.message : String(error)}. Check its path and its permissions.`,
+      notOurs ? 'invalid-option' : 'log-failed',
+      notOurs
+        ? `The file ${quote(file, 200)} is not a SQLite database. Give another path.`
+        : `The database ${quote(file, 200)} cannot be opened: ${reason}. Check its path and its permissions.`,
       { cause: error },
     )
   }

@@ -5,8 +5,7 @@
  * the writes that arrive together share. A guard file beside the database renews the epochs after a restored
  * backup. Several processes may write one file; it must not be on a network file system. PROTOCOL.md §7.
  */
-import { mkdirSync } from 'node:fs'
-import { dirname, resolve } from 'node:path'
+import { resolve } from 'node:path'
 import { type Head, isLockstepError, LockstepError, quote } from '../contract/index.ts'
 import type {
   ChangeLog,
@@ -31,9 +30,9 @@ import {
 import { randomId } from './random-id.ts'
 import { PruningClock, readRetention } from './retention.ts'
 import { SqliteGuard } from './sqlite-guard.ts'
-import { SqliteReads } from './sqlite-reads.ts'
+import { type Relayed, SqliteReads } from './sqlite-reads.ts'
 import { type PruneStep, SqliteRetention } from './sqlite-retention.ts'
-import { openDatabase, SqliteStore } from './sqlite-store.ts'
+import { openStore, type SqliteStore } from './sqlite-store.ts'
 import { SqliteStreams } from './sqlite-streams.ts'
 
 export interface SqliteLogOptions extends GroupCommitOptions {
@@ -65,19 +64,21 @@ const noteDelayMs = 1_000
 
 /**
  * Opens the change log in a SQLite file. Errors: `invalid-option` where the file is not a database, or is of a newer
- * release; `log-failed` where it cannot be opened.
+ * release; `log-failed` where it or its guard file cannot be used.
  */
 export async function openSqliteLog(options: SqliteLogOptions): Promise<SqliteLog> {
-  const { file, synchronous = 'FULL', onError = reportToConsole } = options
+  const { file, synchronous = 'FULL' } = options
   if (file === '' || file === ':memory:') {
     throw new LockstepError(
       'invalid-option',
       `The file is ${quote(file)}. Give a path, or use createMemoryLog().`,
     )
   }
-  const path = resolve(file)
-  mkdirSync(dirname(path), { recursive: true })
-  const store = new SqliteStore(await openDatabase(path, synchronous), path)
+  return await openLogIn(await openStore(resolve(file), synchronous), options)
+}
+
+/** Opens the change log in a store that is open; closing the log closes it. */
+export async function openLogIn(store: SqliteStore, options: SqliteLogOptions): Promise<SqliteLog> {
   const streams = new SqliteStreams(store, randomId)
   const guard = new SqliteGuard(store, randomId)
   try {
@@ -87,7 +88,8 @@ export async function openSqliteLog(options: SqliteLogOptions): Promise<SqliteLo
       }),
     )
     if (renewed.length > 0) {
-      const notice = `All streams of ${quote(path, 200)} begin a new epoch: ${renewed.join('; ')}. Followers start afresh by themselves.`
+      const notice = `All streams of ${quote(store.file, 200)} begin a new epoch: ${renewed.join('; ')}. Followers start afresh by themselves.`
+      const { onError = reportToConsole } = options
       onError(new Error(notice), { stage: 'epoch-guard' })
     }
     return new OpenSqliteLog(store, streams, guard, renewed, options)
@@ -110,7 +112,7 @@ class OpenSqliteLog implements SqliteLog {
   readonly #onError: OnLogError
   readonly #clock: PruningClock
   /** Relayed numbers that are not stored yet. */
-  readonly #relayed = new Map<string, { readonly epoch: string; readonly seq: number }>()
+  readonly #relayed = new Map<string, Relayed>()
   #noteTimer: NodeJS.Timeout | undefined
   #closing: Promise<void> | undefined
 
@@ -178,13 +180,12 @@ class OpenSqliteLog implements SqliteLog {
   }
 
   async relayed(stream: string): Promise<number> {
-    const stored = await this.#single(() => this.#reads.relayed(stream))
-    const pending = this.#relayed.get(stream)
-    return pending?.epoch === stored.epoch ? Math.max(pending.seq, stored.seq) : stored.seq
+    return this.#relayedIn(stream, await this.#single(() => this.#reads.relayed(stream)))
   }
 
   async setRelayed(stream: string, epoch: string, seq: number): Promise<void> {
-    if (this.#closing !== undefined) throw logClosed()
+    const stored = await this.#single(() => this.#reads.relayed(stream))
+    if (stored.epoch !== epoch || seq <= this.#relayedIn(stream, stored)) return
     this.#relayed.set(stream, { epoch, seq })
     this.#noteSoon()
   }
@@ -225,7 +226,7 @@ class OpenSqliteLog implements SqliteLog {
     clearTimeout(this.#noteTimer)
     try {
       if (!this.#store.replaced) {
-        await this.#store.transact(() => this.#note())
+        await this.#note()
         this.#store.database.exec('PRAGMA wal_checkpoint(TRUNCATE)')
       }
     } catch (error) {
@@ -242,23 +243,30 @@ class OpenSqliteLog implements SqliteLog {
     }
   }
 
+  #relayedIn(stream: string, stored: Relayed): number {
+    const pending = this.#relayed.get(stream)
+    return pending?.epoch === stored.epoch ? Math.max(pending.seq, stored.seq) : stored.seq
+  }
+
   /** Notes what need not be durable at once: the guard, and how far the relay has come. */
   #noteSoon(): void {
     if (this.#noteTimer !== undefined || this.#closing !== undefined) return
     this.#noteTimer = setTimeout(() => {
-      this.#alone(() => this.#note())
-        .catch(error => this.#report(error, 'epoch-guard'))
-        .finally(() => {
-          this.#noteTimer = undefined
-        })
+      this.#noteTimer = undefined
+      this.#group.alone(() => this.#note()).catch(error => this.#report(error, 'epoch-guard'))
     }, noteDelayMs)
     this.#noteTimer.unref()
   }
 
-  #note(): void {
-    for (const [stream, { epoch, seq }] of this.#relayed) this.#streams.setRelayed(stream, epoch, seq)
-    this.#relayed.clear()
-    this.#guard.renew()
+  async #note(): Promise<void> {
+    const relayed = [...this.#relayed]
+    await this.#store.transact(() => {
+      for (const [stream, { epoch, seq }] of relayed) this.#streams.setRelayed(stream, epoch, seq)
+      this.#guard.renew()
+    })
+    for (const [stream, noted] of relayed) {
+      if (this.#relayed.get(stream) === noted) this.#relayed.delete(stream)
+    }
   }
 
   #report(error: unknown, stage: string): void {
