@@ -78,16 +78,11 @@ export function createEmbeddedPolicy(options: EmbeddedPolicyOptions): Policy {
     },
 
     authorizeSubscribe(client, subscription, callback) {
-      const visitor = visitors.get(client)
-      const { topic } = subscription
-      if (visitor === undefined || topic.startsWith('$') || !isTopicFilter(topic)) return callback(null, null)
-      if (!visitor.filters.has(topic)) {
-        const full = visitor.filters.size >= options.maxSubscriptions
-        if (full || visitor.filterChars + topic.length > options.maxFilterChars) return callback(null, null)
-        visitor.filters.add(topic)
-        visitor.filterChars += topic.length
-      }
-      callback(null, { ...subscription, qos: subscription.qos === 0 ? 0 : 1 })
+      // Aedes ends an UNSUBSCRIBE one turn later; a SUBSCRIBE to the same filter must not overtake it.
+      setImmediate(() => {
+        const granted = mayRead(visitors.get(client), subscription.topic)
+        callback(null, granted ? { ...subscription, qos: subscription.qos === 0 ? 0 : 1 } : null)
+      })
     },
 
     forget(client, filters) {
@@ -97,6 +92,16 @@ export function createEmbeddedPolicy(options: EmbeddedPolicyOptions): Policy {
         if (visitor.filters.delete(filter)) visitor.filterChars -= filter.length
       }
     },
+  }
+
+  function mayRead(visitor: Visitor | undefined, filter: string): boolean {
+    if (visitor === undefined || filter.startsWith('$') || !isTopicFilter(filter)) return false
+    if (visitor.filters.has(filter)) return true
+    if (visitor.filters.size >= options.maxSubscriptions) return false
+    if (visitor.filterChars + filter.length > options.maxFilterChars) return false
+    visitor.filters.add(filter)
+    visitor.filterChars += filter.length
+    return true
   }
 
   function keep(topic: string, payload: string | Buffer): void {

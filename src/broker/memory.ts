@@ -14,6 +14,8 @@ import { checkTopic, createSubscriptionTable, type Listening } from './subscript
 export interface MemoryHubOptions {
   /** Is told when a listener throws. @default standard error */
   readonly onError?: ReportError
+  /** The largest payload in bytes of UTF-8. @default 262_144 */
+  readonly maxPayloadBytes?: number
   /** Topics with a retained message; one more is refused. @default 10_000 */
   readonly maxRetained?: number
 }
@@ -36,6 +38,7 @@ interface Member {
 
 interface Hub {
   readonly running: boolean
+  readonly maxPayloadBytes: number
   readonly members: Set<Member>
   readonly retained: RetainedMessages<string>
   /** Does it later, after all that was asked before, unless an outage comes first. */
@@ -52,6 +55,7 @@ export function createMemoryHub(options: MemoryHubOptions = {}): MemoryHub {
     get running() {
       return running
     },
+    maxPayloadBytes: options.maxPayloadBytes ?? 262_144,
     members,
     retained: createRetainedMessages(options.maxRetained ?? 10_000),
     later(work, lost) {
@@ -119,6 +123,7 @@ function createMemoryBroker(hub: Hub, reportError: ReportError): Broker {
     async publish(topic, payload, options = {}) {
       if (closed) throw closedError()
       checkTopic(topic)
+      checkSize(topic, payload, hub.maxPayloadBytes)
       if (!state.connected) throw unreachableError()
       await new Promise<void>((resolve, reject) => {
         hub.later(
@@ -162,6 +167,15 @@ function createMemoryBroker(hub: Hub, reportError: ReportError): Broker {
     [Symbol.asyncDispose]: () => broker.close(),
   }
   return broker
+}
+
+function checkSize(topic: string, payload: string, maxPayloadBytes: number): void {
+  const bytes = Buffer.byteLength(payload)
+  if (bytes <= maxPayloadBytes) return
+  throw new LockstepError(
+    'message-too-large',
+    `The message to ${quote(topic)} has ${bytes} bytes; ${maxPayloadBytes} are allowed. Raise maxPayloadBytes, or send a reference.`,
+  )
 }
 
 function retainedError(topic: string): LockstepError {

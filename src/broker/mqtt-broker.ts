@@ -100,8 +100,9 @@ export class MqttBroker implements Broker {
     await new Promise<void>((resolve, reject) => {
       entry.waiting = { resolve, reject }
       // Where the connection is down or still renewing, the renewal takes it along.
-      if (this.#session !== undefined && this.#state.connected) {
-        this.#acknowledge(this.#session, [entry]).catch(() => {})
+      const session = this.#session
+      if (session !== undefined && this.#state.connected) {
+        this.#acknowledge(session, [entry]).catch(error => session.cut(error))
       }
     })
     const close = async (): Promise<void> => this.#end(entry)

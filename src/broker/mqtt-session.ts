@@ -67,8 +67,11 @@ export function openMqttSession(
     ...(options.protocolVersion === 5 ? { properties: { contentType: 'application/json' } } : {}),
   }
   const retainOptions = { ...publishOptions, retain: true }
+  const silenceError = new Error(`it acknowledged no subscription in ${options.connectTimeoutMs} ms`)
+  let unsubscribed: Promise<void> = Promise.resolve()
   let reason: unknown
   let accepted: IConnackPacket | undefined
+  let closed = false
 
   const session: MqttSession = {
     get maxInFlight() {
@@ -80,28 +83,30 @@ export function openMqttSession(
     },
 
     send(topic, payload, retain, done) {
-      client.publish(topic, payload, retain ? retainOptions : publishOptions, error => {
+      const canRetain = accepted?.properties?.retainAvailable !== false
+      client.publish(topic, payload, retain && canRetain ? retainOptions : publishOptions, error => {
         done(error ? publishError(topic, error) : undefined)
       })
     },
 
-    subscribe: filters =>
-      new Promise((resolve, reject) => {
-        const timer = setTimeout(
-          () =>
-            session.cut(new Error(`it did not acknowledge a subscription in ${options.connectTimeoutMs} ms`)),
-          options.connectTimeoutMs,
-        )
+    async subscribe(filters) {
+      // Some brokers (Aedes) let a SUBSCRIBE be undone by an UNSUBSCRIBE that they have not answered yet.
+      await unsubscribed
+      return new Promise((resolve, reject) => {
+        const timer = setTimeout(() => session.cut(silenceError), options.connectTimeoutMs)
         client.subscribe([...filters], { qos: 1 }, (error, _granted, packet) => {
           clearTimeout(timer)
           const codes = grantedCodes(packet)
           if (codes === undefined) reject(error)
           else resolve(filters.filter((_, index) => (codes[index] ?? 0x80) >= 0x80))
         })
-      }),
+      })
+    },
 
     unsubscribe(filters) {
-      client.unsubscribe([...filters], () => {})
+      const before = unsubscribed
+      const answered = new Promise<void>(resolve => client.unsubscribe([...filters], () => resolve()))
+      unsubscribed = before.then(() => answered)
     },
 
     cut(why) {
@@ -111,12 +116,14 @@ export function openMqttSession(
 
     end: () =>
       new Promise(resolve => {
-        // A goodbye waits for acknowledgements, and nobody does who closes with some of them open.
+        if (closed) return resolve()
         const timer = setTimeout(() => client.stream.destroy(), goodbyeMs)
-        client.end(Object.keys(client.outgoing).length > 0, () => {
+        client.once('close', () => {
           clearTimeout(timer)
           resolve()
         })
+        // A goodbye waits for acknowledgements, and nobody does who closes with some of them open.
+        client.end(accepted === undefined || Object.keys(client.outgoing).length > 0)
       }),
   }
 
@@ -133,7 +140,10 @@ export function openMqttSession(
   client.on('disconnect', packet => {
     reason ??= new Error(`the broker ended it with reason code ${packet.reasonCode}`)
   })
-  client.once('close', () => events.onEnd(session, reason, accepted !== undefined))
+  client.once('close', () => {
+    closed = true
+    events.onEnd(session, reason, accepted !== undefined)
+  })
   return session
 }
 
