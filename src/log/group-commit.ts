@@ -93,7 +93,7 @@ export class GroupCommit {
     })
   }
 
-  /** Runs a job while no batch is open; jobs go before waiting writes. It begins and commits by itself. */
+  /** Runs a job while no batch is open. It begins and commits by itself. */
   alone<T>(job: () => T | Promise<T>): Promise<T> {
     if (this.#closed) return Promise.reject(logClosed())
     return new Promise<T>((resolve, reject) => {
@@ -121,9 +121,9 @@ export class GroupCommit {
   }
 
   async #turn(): Promise<void> {
-    const job = this.#jobs.shift()
-    if (job !== undefined) await job()
-    else await this.#runBatch()
+    // One job and one batch in each turn: neither a long pruning nor a stream of writes keeps the other waiting.
+    await this.#jobs.shift()?.()
+    if (this.#waiting.length > 0) await this.#runBatch()
     if (this.#jobs.length > 0 || this.#waiting.length > 0) {
       // The event loop turns in between, so that answers leave and further writes arrive.
       setImmediate(() => void this.#turn())

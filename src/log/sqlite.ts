@@ -114,6 +114,7 @@ class OpenSqliteLog implements SqliteLog {
   /** Relayed numbers that are not stored yet. */
   readonly #relayed = new Map<string, Relayed>()
   #noteTimer: NodeJS.Timeout | undefined
+  #replacedReported = false
   #closing: Promise<void> | undefined
 
   constructor(
@@ -138,7 +139,7 @@ class OpenSqliteLog implements SqliteLog {
         this.#noteSoon()
         this.#listeners.call(batch.movedHeads())
       },
-      onFailed: error => this.#onError(error, { stage: 'commit' }),
+      onFailed: error => this.#report(error, 'commit'),
       newId: randomId,
     }
     this.#group = new GroupCommit(store, hooks, options)
@@ -271,6 +272,10 @@ class OpenSqliteLog implements SqliteLog {
 
   #report(error: unknown, stage: string): void {
     if (isLockstepError(error, 'log-closed')) return
+    if (isLockstepError(error, 'log-replaced')) {
+      if (this.#replacedReported) return
+      this.#replacedReported = true
+    }
     this.#onError(error instanceof Error ? error : new Error(String(error)), { stage })
   }
 

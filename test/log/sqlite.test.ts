@@ -1,12 +1,221 @@
-import { mkdtempSync, rmSync } from 'node:fs'
+import assert from 'node:assert/strict'
+import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { after } from 'node:test'
-import { openSqliteLog } from '../../src/log/sqlite.ts'
-import { testChangeLog } from '../suites/change-log.ts'
+import { DatabaseSync } from 'node:sqlite'
+import { after, test } from 'node:test'
+import { isLockstepError, type LockstepError } from '../../src/contract/index.ts'
+import { openLogIn, openSqliteLog, type SqliteLog, type SqliteLogOptions } from '../../src/log/sqlite.ts'
+import { openStore } from '../../src/log/sqlite-store.ts'
+import { save, testChangeLog } from '../suites/change-log.ts'
 
 const folder = mkdtempSync(join(tmpdir(), 'lockstep-log-'))
 after(() => rmSync(folder, { recursive: true, force: true }))
 
-let opened = 0
-testChangeLog('SQLite log', options => openSqliteLog({ file: join(folder, `${opened++}.db`), ...options }))
+let files = 0
+const newFile = (): string => join(folder, `${files++}`, 'log.db')
+
+testChangeLog('SQLite log', options => openSqliteLog({ file: newFile(), ...options }))
+
+async function openPeople(options: Partial<SqliteLogOptions> = {}): Promise<SqliteLog> {
+  const log = await openSqliteLog({ file: newFile(), ...options })
+  await log.ensureStreams(['people'])
+  return log
+}
+
+test('everything is there again after closing and opening, also how far the relay came', async () => {
+  const before = await openPeople()
+  await before.write(tx => save(tx, '/people/1', { n: 1 }))
+  await before.write(tx => save(tx, '/people/2', { n: 1 }))
+  const head = await before.head('people')
+  await before.setRelayed('people', head.epoch, 2)
+  const changes = await before.readChanges('people', { after: 0, limit: 10 })
+  await before.close()
+  assert.equal(existsSync(`${before.file}-wal`), false)
+
+  await using log = await openSqliteLog({ file: before.file })
+  assert.deepEqual(log.renewed, [])
+  assert.deepEqual(await log.ensureStreams(['people']), [head])
+  assert.deepEqual(await log.readChanges('people', { after: 0, limit: 10 }), changes)
+  assert.equal(await log.relayed('people'), 2)
+})
+
+test('writes that wait together share one commit', async () => {
+  await using log = await openPeople()
+  const write = (n: number) => log.write(tx => save(tx, `/people/${n % 8}`, { n }))
+  await Promise.all(Array.from({ length: 64 }, (_, n) => write(n)))
+  assert.deepEqual(log.counts, { commits: 1, works: 64, changes: 64 })
+  for (let n = 0; n < 3; n++) await write(n)
+  assert.deepEqual(log.counts, { commits: 4, works: 67, changes: 67 })
+  await Promise.all(Array.from({ length: 1_000 }, (_, n) => write(n)))
+  // More than one batch may hold.
+  assert.deepEqual(log.counts, { commits: 6, works: 1_067, changes: 1_067 })
+})
+
+test('the commits are synchronized to the disk, unless the option says otherwise', async () => {
+  for (const [synchronous, value] of [
+    [undefined, 2],
+    ['FULL', 2],
+    ['NORMAL', 1],
+  ] as const) {
+    const file = newFile()
+    const store = await openStore(file, synchronous ?? 'FULL')
+    assert.equal(store.database.prepare('PRAGMA synchronous').get()?.['synchronous'], value)
+    assert.equal(store.database.prepare('PRAGMA journal_mode').get()?.['journal_mode'], 'wal')
+    store.close()
+  }
+})
+
+test('when the disk is full all works of the batch fail, and the log goes on when there is room', async () => {
+  const store = await openStore(newFile(), 'FULL')
+  const errors: Error[] = []
+  await using log = await openLogIn(store, {
+    file: store.file,
+    onError: (error, { stage }) => {
+      assert.equal(stage, 'commit')
+      errors.push(error)
+    },
+  })
+  await log.ensureStreams(['people'])
+  await log.write(tx => save(tx, '/people/1', { n: 1 }))
+  const pages = store.database.prepare('PRAGMA page_count').get()?.['page_count'] as number
+  store.database.exec(`PRAGMA max_page_count = ${pages + 1}`)
+  const large = 'x'.repeat(100_000)
+  const results = await Promise.allSettled([
+    log.write(tx => save(tx, '/people/1', { n: 2 })),
+    log.write(tx => save(tx, '/people/2', { large })),
+    log.write(() => Promise.reject(new Error('a work fails'))),
+    log.write(tx => save(tx, '/people/3', { n: 1 })),
+  ])
+  for (const result of results) {
+    const { reason } = result as PromiseRejectedResult
+    assert.ok(isLockstepError(reason, 'log-failed'))
+    assert.match(String(reason.cause), /full/)
+    // What clients are shown says nothing of the inside.
+    assert.doesNotMatch(reason.message, /full|sqlite/i)
+  }
+  assert.equal(errors.length, 1)
+  assert.deepEqual((await log.readResource('/people/1')).resource, {
+    version: 1,
+    stateText: '{"n":1}',
+    deleted: false,
+  })
+  assert.equal((await log.head('people')).seq, 1)
+  store.database.exec('PRAGMA max_page_count = 1000000')
+  const { marker } = await log.write(tx => save(tx, '/people/2', { large }))
+  assert.equal(marker[0]?.seq, 2)
+})
+
+test('two logs on one file in one process wait for each other without blocking', async () => {
+  await using one = await openPeople()
+  await using other = await openSqliteLog({ file: one.file })
+  const gate = Promise.withResolvers<void>()
+  const begun = Promise.withResolvers<void>()
+  const holding = one.write(async tx => {
+    await save(tx, '/people/1', { n: 1 })
+    begun.resolve()
+    await gate.promise
+  })
+  await begun.promise
+  const waiting = other.write(tx => save(tx, '/people/1', { n: 2 }))
+  // The other's lock must not keep its readers waiting.
+  assert.equal((await other.readResource('/people/1')).resource.version, 0)
+  gate.resolve()
+  await holding
+  await waiting
+  assert.equal((await one.readResource('/people/1')).resource.version, 2)
+})
+
+test('a long pruning goes in steps, and writes go on between them', async () => {
+  await using log = await openPeople()
+  const works = Array.from({ length: 50 }, (_, work) =>
+    log.write(async tx => {
+      for (let n = 0; n < 100; n++) await save(tx, `/people/${work}-${n}`, { n })
+      for (let n = 0; n < 100; n += 2) await save(tx, `/people/${work}-${n}`, undefined)
+    }),
+  )
+  await Promise.all(works)
+  let pruning = true
+  const pruned = log.prune({ maxRows: 10, minRows: 0 }).finally(() => {
+    pruning = false
+  })
+  let during = 0
+  while (pruning) {
+    await log.write(tx => save(tx, '/people/new', { during }))
+    during++
+  }
+  assert.ok(during > 3, `${during} writes during the pruning`)
+  const deleted = await pruned
+  const { seq, first } = await log.head('people')
+  assert.equal(deleted, first - 1)
+  assert.equal(seq, 7_500 + during)
+  const { changes } = await log.readChanges('people', { after: first - 1, limit: 100_000 })
+  assert.equal(changes.length, seq - first + 1)
+})
+
+test('a database of a newer release is refused', async () => {
+  const log = await openPeople()
+  await log.close()
+  const database = new DatabaseSync(log.file)
+  database.exec("UPDATE lockstep_meta SET value = '2' WHERE key = 'schema_version'")
+  database.close()
+  await rejects(
+    openSqliteLog({ file: log.file }),
+    'invalid-option',
+    /schema version "2", and this release knows 1/,
+  )
+})
+
+test('a file that is no database, a folder and a file of nothing are refused with the reason', async () => {
+  const text = join(folder, 'text.db')
+  writeFileSync(text, 'This is a text of more than a hundred bytes. '.repeat(40))
+  await rejects(openSqliteLog({ file: text }), 'invalid-option', /is not a SQLite database/)
+  const directory = join(folder, 'directory')
+  mkdirSync(directory)
+  await rejects(openSqliteLog({ file: directory }), 'log-failed', /cannot be opened/)
+  await rejects(openSqliteLog({ file: join(text, 'log.db') }), 'log-failed', /cannot be opened/)
+  await rejects(openSqliteLog({ file: ':memory:' }), 'invalid-option', /createMemoryLog/)
+  await rejects(openSqliteLog({ file: '' }), 'invalid-option', /Give a path/)
+})
+
+test('the tables may stand in a database that holds others', async () => {
+  const file = join(folder, 'app.db')
+  const app = new DatabaseSync(file)
+  app.exec('CREATE TABLE stream (x); INSERT INTO stream VALUES (1)')
+  await using log = await openSqliteLog({ file })
+  await log.ensureStreams(['people'])
+  await log.write(tx => save(tx, '/people/1', { n: 1 }))
+  assert.equal(app.prepare('SELECT x FROM stream').get()?.['x'], 1)
+  const names = app.prepare("SELECT name FROM sqlite_schema WHERE type = 'table'").all()
+  for (const { name } of names) assert.match(String(name), /^(stream|lockstep_[a-z]+)$/)
+  app.close()
+})
+
+test('no statement goes through all resources or all changes, and none has to sort them', async t => {
+  const prepare = t.mock.method(DatabaseSync.prototype, 'prepare')
+  await using log = await openPeople()
+  const statements = prepare.mock.calls.map(({ arguments: [sql] }) => sql)
+  const reading = statements.filter(
+    sql => /lockstep_(resource|change)/.test(sql) && !sql.startsWith('INSERT'),
+  )
+  assert.ok(reading.length >= 10)
+  const database = new DatabaseSync(log.file)
+  for (const sql of reading) {
+    const steps = database.prepare(`EXPLAIN QUERY PLAN ${sql}`).all()
+    const plan = steps.map(({ detail }) => String(detail)).join('; ')
+    assert.doesNotMatch(plan, /SCAN|TEMP B-TREE/, sql)
+  }
+  database.close()
+})
+
+async function rejects(
+  promise: Promise<unknown>,
+  code: LockstepError['code'],
+  message: RegExp,
+): Promise<void> {
+  await assert.rejects(promise, error => {
+    assert.ok(isLockstepError(error, code), String(error))
+    assert.match(error.message, message)
+    return true
+  })
+}
