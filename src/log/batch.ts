@@ -69,6 +69,9 @@ interface Known extends ResourceState {
   readonly remembered: boolean
 }
 
+/** How many characters of states and patches one work may write: they are held in memory until it ends. */
+const maxTransactionSize = 67_108_864
+
 /** Collects works. `changes`, `resources` and `movedHeads()` are what the store has to write. */
 export class Batch {
   readonly changes: BatchedChange[] = []
@@ -145,6 +148,7 @@ export class BatchTransaction implements LogTransaction {
   readonly #maxChanges: number
   readonly #written = new Map<string, Known>()
   readonly #read = new Map<string, Known>()
+  #size = 0
   #ended = false
   #reason: Error | undefined
 
@@ -183,10 +187,11 @@ export class BatchTransaction implements LogTransaction {
     const { path, version, stateText } = change
     const known = this.#look(path)
     checkChange(change, known)
-    if (this.changes.length >= this.#maxChanges) {
+    this.#size += (stateText?.length ?? 0) + (change.changesText?.length ?? 0)
+    if (this.changes.length >= this.#maxChanges || this.#size > maxTransactionSize) {
       throw new LockstepError(
         'too-many-changes',
-        `One transaction may change ${this.#maxChanges} resources. Split it into several.`,
+        `One transaction may make ${this.#maxChanges} changes of ${maxTransactionSize} characters in all. Split it into several.`,
       )
     }
     this.#written.set(path, { version, stateText, remembered: true, exists: known.exists })

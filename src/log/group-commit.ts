@@ -58,6 +58,8 @@ type Outcome = { readonly written: Written<unknown> } | { readonly error: unknow
 const maxBatchWorks = 512
 /** A batch is closed once so many characters wait to be written. */
 const maxBatchSize = 16_777_216
+/** A batch is closed once it is open for so long: those whose work is done do not wait for further slow ones. */
+const maxBatchMs = 50
 
 export class GroupCommit {
   counts: CommitCounts = { commits: 0, works: 0, changes: 0 }
@@ -142,9 +144,10 @@ export class GroupCommit {
         maxTransactionChanges: this.#maxTransactionChanges,
         newId: this.#hooks.newId,
       })
+      const endMs = performance.now() + maxBatchMs
       for (const { work } of taken) {
-        if (batch.size > maxBatchSize) break
         outcomes.push(await this.#run(work, batch))
+        if (batch.size > maxBatchSize || performance.now() > endMs) break
       }
       this.#waiting.unshift(...taken.splice(outcomes.length))
       this.#commit(batch, outcomes.length)

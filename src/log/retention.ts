@@ -18,7 +18,11 @@ const maxClockDriftMs = 3_600_000
 
 /** Completes and checks the options. Errors: `invalid-option`. */
 export function readRetention(retention: Retention = {}): Required<Retention> {
-  const { maxAgeMs, maxRows, minRows } = { ...defaultRetention, ...retention }
+  const {
+    maxAgeMs = defaultRetention.maxAgeMs,
+    maxRows = defaultRetention.maxRows,
+    minRows = defaultRetention.minRows,
+  } = retention
   for (const [name, value] of Object.entries({ maxAgeMs, maxRows, minRows })) {
     if (!(value >= 0)) {
       throw new LockstepError('invalid-option', `The retention ${name} is ${value}. Give 0 or more.`)

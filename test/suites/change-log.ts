@@ -396,12 +396,17 @@ export function testChangeLog(
       )
     })
 
-    test('one work may not make more changes than the limit', async () => {
+    test('one work may not make more changes, or larger ones, than the limit', async () => {
       await using log = await openWith(['people'], { maxTransactionChanges: 3 })
       const work = (count: number) => async (tx: LogTransaction) => {
         for (let index = 0; index < count; index++) await save(tx, `/people/${index}`, { n: count })
       }
       await rejects(log.write(work(4)), 'too-many-changes')
+      const large = 'x'.repeat(30_000_000)
+      const tooLarge = log.write(async tx => {
+        for (const id of [1, 2, 3]) await save(tx, `/people/${id}`, { large })
+      })
+      await rejects(tooLarge, 'too-many-changes')
       assert.equal((await log.head('people')).seq, 0)
       await log.write(work(3))
     })
