@@ -191,7 +191,7 @@ class MemoryLog implements ChangeLog {
 
   async renewEpoch(stream: string): Promise<Head> {
     const head = await this.#group.alone(() => {
-      Object.assign(this.#stream(stream), { epoch: randomId(), head: 0, first: 1, relayed: 0, changes: [] })
+      Object.assign(this.#stream(stream), { epoch: randomId(), head: 0, first: 1, relayed: -1, changes: [] })
       for (const [path, resource] of this.#resources) {
         if (resource.stream === stream) this.#resources.set(path, { ...resource, seq: 0 })
       }

@@ -21,7 +21,7 @@ const schema = `
     head INTEGER NOT NULL,          -- the last number
     first INTEGER NOT NULL,         -- the first number that lockstep_change still holds; head + 1 where none
     version_floor INTEGER NOT NULL, -- the greatest version of a purged tombstone
-    relayed INTEGER NOT NULL        -- the last number known to be published
+    relayed INTEGER NOT NULL        -- the last number known to be published; -1 in a renewed epoch
   ) STRICT, WITHOUT ROWID;
 
   -- One row per resource that is there, or was there and is remembered (a tombstone: no state, no collection).

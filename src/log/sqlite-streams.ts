@@ -30,7 +30,7 @@ export class SqliteStreams {
     this.#forgetNumbers = database.prepare(
       'UPDATE lockstep_resource SET seq = 0 WHERE stream = ? AND seq > 0',
     )
-    this.#restart = database.prepare(`UPDATE lockstep_stream SET epoch = ?, head = 0, first = 1, relayed = 0
+    this.#restart = database.prepare(`UPDATE lockstep_stream SET epoch = ?, head = 0, first = 1, relayed = -1
       WHERE stream = ?`)
     this.#setRelayed = database.prepare(`UPDATE lockstep_stream SET relayed = ?
       WHERE stream = ? AND epoch = ? AND relayed < ?`)

@@ -663,7 +663,7 @@ export function testChangeLog(
       assert.deepEqual(head, { stream: 'people', epoch: head.epoch, seq: 0, first: 1 })
       assert.deepEqual(await log.head('people'), head)
       assert.deepEqual(await log.head('orders'), orders)
-      assert.equal(await log.relayed('people'), 0)
+      assert.equal(await log.relayed('people'), -1)
       assert.deepEqual(await log.readChanges('people', all), { head, to: 0, changes: [] })
       assert.deepEqual(await log.readLatest('people', all), { head, to: 0, latest: [] })
       assert.deepEqual(await stored(log, '/people/1'), { version: 2, stateText: '{"n":2}', deleted: false })
