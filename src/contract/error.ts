@@ -176,9 +176,24 @@ export function toProblem(error: unknown): Problem {
   }
 }
 
-/** Shortens and quotes a foreign value so that it can stand in a message. */
+/** What could steer a terminal or turn the reading direction, beyond what JSON escapes by itself. */
+const invisible = /[\u007f-\u009f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]/g
+
+/** Shortens and quotes a foreign value as a JSON text of one line, so that it can stand in a message or a log. */
 export function quote(value: unknown, maxLength = 80): string {
-  const text = typeof value === 'string' ? value : String(value)
+  const text = typeof value === 'string' ? value : formatForeign(value)
   const shown = text.length > maxLength ? `${text.slice(0, maxLength)}…` : text
-  return JSON.stringify(shown.toWellFormed())
+  return JSON.stringify(shown.toWellFormed()).replace(
+    invisible,
+    character => `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`,
+  )
+}
+
+/** Never throws, also where a value has no `toString` or one that fails. */
+function formatForeign(value: unknown): string {
+  try {
+    return String(value)
+  } catch {
+    return Object.prototype.toString.call(value)
+  }
 }

@@ -37,17 +37,15 @@ export function parseEntityTag(text: string): EntityTag | undefined {
  */
 export function parseTagCondition(text: string): '*' | readonly EntityTag[] {
   if (text.trim() === '*') return '*'
-  const parts = text.match(/(?:W\/)?"[^"]*"|[^\s,][^,]*/g) ?? []
-  return parts.map(part => {
-    const tag = parseEntityTag(part)
-    if (tag === undefined) {
-      throw new LockstepError(
-        'invalid-query',
-        `${quote(part)} is not an entity tag. Send the ETag with its quotes, as in If-Match: "k3f9.17".`,
-      )
-    }
-    return tag
-  })
+  const tags = splitList(text).map(parseEntityTag)
+  const known = tags.filter(tag => tag !== undefined)
+  if (known.length === 0 || known.length < tags.length) {
+    throw new LockstepError(
+      'invalid-query',
+      `${quote(text)} is neither "*" nor a list of entity tags. Send the ETag with its quotes, as in If-Match: "k3f9.17".`,
+    )
+  }
+  return known
 }
 
 /** Strong comparison (RFC 9110 §8.8.3.2), for If-Match: neither may be weak. */
@@ -74,4 +72,20 @@ export function satisfiesIfNoneMatch(condition: string, current: string | undefi
   const tag = current === undefined ? undefined : parseEntityTag(current)
   if (tag === undefined) return true
   return wanted !== '*' && !wanted.some(other => isSameTagWeak(other, tag))
+}
+
+/** Cuts at the commas outside quotes. Empty items are allowed in HTTP lists (RFC 9110 §5.6.1) and left out. */
+function splitList(text: string): string[] {
+  const items: string[] = []
+  let start = 0
+  let quoted = false
+  for (let index = 0; index < text.length; index++) {
+    if (text[index] === '"') quoted = !quoted
+    if (text[index] === ',' && !quoted) {
+      items.push(text.slice(start, index))
+      start = index + 1
+    }
+  }
+  items.push(text.slice(start))
+  return items.filter(item => item.trim() !== '')
 }

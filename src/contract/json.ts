@@ -1,8 +1,8 @@
 /**
  * JSON values: parsing that loses nothing, and equality.
  *
- * `JSON.parse` alone would turn 1e400 into Infinity (and that into null), and 12345678901234567890 into another
- * number. Such a body is refused instead of altered. A member named twice counts once, the last one, as in
+ * `JSON.parse` alone would turn 1e400 into Infinity (and that into null), and 12345678901234567890 into
+ * 12345678901234567000. Such a text is refused instead of altered. A member named twice counts once, the last one, as in
  * every common parser. PROTOCOL.md §4.
  */
 import { LockstepError, quote } from './error.ts'
@@ -12,16 +12,18 @@ export interface JsonObject {
   [name: string]: Json
 }
 
-/** The deepest nesting that is taken in. */
+/** The deepest nesting of a JSON text that is read. */
 export const maxJsonDepth = 64
+/** The deepest nesting of a state, so that a message, list or feed page that wraps it can still be read. */
+export const maxStateDepth = 60
 
 /** A quick look: only text with a long run of digits or a large exponent can hold a number that changes. */
-const suspicious = /\d{16}|\d{9}\.\d{6}|[eE][+-]?\d{2}|\.\d{15}/
+const suspicious = /\d{16}|\d[eE][+-]?\d{3}/
 
 /**
  * Parses a JSON text.
- * Errors: `invalid-json` with the parser's reason; `unsafe-number` for a number that a double cannot hold;
- * `json-too-deep` over 64 levels.
+ * Errors: `invalid-json` with the parser's reason; `unsafe-number` for a number that would come out as another
+ * one; `json-too-deep` over 64 levels.
  */
 export function parseJson(text: string): Json {
   let value: Json
@@ -33,7 +35,7 @@ export function parseJson(text: string): Json {
       `The body is not JSON: ${error instanceof Error ? error.message : String(error)}.`,
     )
   }
-  checkDepth(value)
+  checkDepth(value, maxJsonDepth)
   if (suspicious.test(text)) checkNumbers(text)
   return value
 }
@@ -65,25 +67,31 @@ export function setMember(target: JsonObject, name: string, value: Json): void {
   }
 }
 
-/** Errors: `json-too-deep`. Level by level instead of recursively, so that a bomb cannot overflow the stack. */
-export function checkDepth(value: Json): void {
-  let level: Json[] = [value]
-  for (let depth = 0; level.length > 0; depth++) {
-    if (depth > maxJsonDepth) {
+/**
+ * Refuses what is nested deeper than a state may be (`{}` and `[]` are one level deep, numbers and texts none).
+ * Errors: `json-too-deep`. It goes level by level instead of recursively, so that a bomb cannot overflow the stack.
+ */
+export function checkDepth(value: Json, maxDepth: number = maxStateDepth): void {
+  let level = [value].filter(isContainer)
+  for (let depth = 1; level.length > 0; depth++) {
+    if (depth > maxDepth) {
       throw new LockstepError(
         'json-too-deep',
-        `The JSON is nested more than ${maxJsonDepth} levels deep. Flatten it, or store it as a text.`,
+        `The JSON is nested more than ${maxDepth} levels deep. Flatten it, or store it as a text.`,
       )
     }
-    const next: Json[] = []
+    const next: (Json[] | JsonObject)[] = []
     for (const item of level) {
-      if (typeof item !== 'object' || item === null) continue
       for (const inner of Array.isArray(item) ? item : Object.values(item)) {
-        if (typeof inner === 'object' && inner !== null) next.push(inner)
+        if (isContainer(inner)) next.push(inner)
       }
     }
     level = next
   }
+}
+
+function isContainer(value: Json): value is Json[] | JsonObject {
+  return typeof value === 'object' && value !== null
 }
 
 type SourceReviver = (this: unknown, name: string, value: unknown, context: { source?: string }) => unknown
@@ -103,12 +111,21 @@ function checkNumbers(text: string): void {
 }
 
 /**
- * A decimal fraction is rounded by every JSON parser alike, so only what changes visibly counts:
- * infinity, a number other than 0 that became 0, and an integer that became another integer.
+ * Fractions, and numbers with an exponent, are rounded by every JSON parser alike, so only what changes visibly
+ * counts: infinity, a number other than 0 that became 0, and an integer that would be written as another one.
+ * 9223372036854775808 is such a one, though a double holds it: JSON.stringify makes 9223372036854776000 of it.
  */
 function isSameNumber(source: string, value: number): boolean {
   if (!Number.isFinite(value)) return false
   if (value === 0) return !/[1-9]/.test(source.replace(/[eE].*$/, ''))
   if (Number.isSafeInteger(value) || !Number.isInteger(value)) return true
-  return /^-?\d+$/.test(source) ? BigInt(source) === BigInt(value) : true
+  const [, digits] = /^(-?\d+)(?:\.0+)?$/.exec(source) ?? []
+  return digits === undefined || BigInt(digits) === expandInteger(String(value))
+}
+
+/** The integer that JavaScript writes as `1.2e+21`. */
+function expandInteger(written: string): bigint {
+  const [mantissa = '', exponent = '0'] = written.split('e')
+  const [whole = '', fraction = ''] = mantissa.split('.')
+  return BigInt(whole + fraction.padEnd(Number(exponent), '0'))
 }

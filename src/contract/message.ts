@@ -7,6 +7,7 @@
 import { LockstepError, quote } from './error.ts'
 import { isJsonObject, type Json, type JsonObject, parseJson } from './json.ts'
 import { formatPosition, type Position, parsePosition } from './position.ts'
+import { parsePath } from './topic.ts'
 
 /** The default limit of a message on the broker, in bytes; over it the message says `ref` instead of its content. */
 export const maxMessageBytes = 65_536
@@ -120,7 +121,8 @@ export function formatHead(head: Head): string {
 
 /**
  * Reads a message as it came from a broker or feed. Unknown fields are kept and ignored; a message with an
- * unknown `event` gives `undefined`, as PROTOCOL.md §3 asks. Errors: `invalid-json`, `invalid-position`.
+ * unknown `event` gives `undefined`, as PROTOCOL.md §3 asks. Errors: `invalid-json`, also for a known field of
+ * the wrong kind and for a resource outside the stream of the id; `invalid-position`, `invalid-path`.
  */
 export function parseMessage(text: string): Message | undefined {
   return readMessage(parseJson(text))
@@ -128,52 +130,64 @@ export function parseMessage(text: string): Message | undefined {
 
 /** As {@link parseMessage}, of a value that is parsed already. */
 export function readMessage(value: Json): Message | undefined {
-  if (!isJsonObject(value))
-    throw new LockstepError(
-      'invalid-json',
-      `A message is a JSON object, not ${quote(JSON.stringify(value))}.`,
-    )
-  const { event, id, resource, version } = value
+  if (!isJsonObject(value)) throw refuse(value, 'is no JSON object')
+  const { event, id, resource } = value
   if (event !== 'created' && event !== 'modified' && event !== 'deleted' && event !== 'reset')
     return undefined
-  if (typeof id !== 'string' || typeof resource !== 'string' || !resource.startsWith('/')) {
-    throw new LockstepError(
-      'invalid-json',
-      `The message ${quote(JSON.stringify(value))} has no id or no resource.`,
-    )
+  if (typeof id !== 'string') throw refuse(value, 'has no id')
+  const { stream } = parsePosition(id)
+  if (typeof resource !== 'string') throw refuse(value, 'has no resource')
+  const parsed = parsePath(resource)
+  if (parsed.path !== resource) throw refuse(value, `does not spell its resource ${quote(parsed.path)}`)
+  if (parsed.stream !== stream) throw refuse(value, 'names a resource outside its stream')
+  if (event !== 'reset' && !isCount(value['version'], 1)) throw refuse(value, 'has no version')
+  for (const [name, isKind] of kinds) {
+    const field = value[name]
+    if (field !== undefined && !isKind(field)) throw refuse(value, `has a "${name}" of the wrong kind`)
   }
-  parsePosition(id)
-  if (event !== 'reset' && !(Number.isSafeInteger(version) && (version as number) > 0)) {
-    throw new LockstepError('invalid-json', `The message ${quote(id)} has no version.`)
-  }
-  const content = event === 'created' || event === 'modified'
-  if (
-    content &&
-    value['ref'] !== true &&
-    !isJsonObject(value['state']) &&
-    !(event === 'modified' && isJsonObject(value['changes']))
-  ) {
-    throw new LockstepError('invalid-json', `The message ${quote(id)} has neither state, changes nor ref.`)
-  }
+  const { state, changes, ref } = value
+  const content =
+    event === 'created' ? (state ?? ref) : event === 'modified' ? (state ?? changes ?? ref) : true
+  if (content === undefined) throw refuse(value, 'has neither state, changes nor ref')
   return value as unknown as Message
 }
 
-/** Reads a head. Errors: `invalid-json`. */
+/** What a known field must be where it is there. */
+const kinds: readonly (readonly [name: string, isKind: (field: Json) => boolean])[] = [
+  ['state', isJsonObject],
+  ['changes', isJsonObject],
+  ['ref', field => field === true],
+  ['time', field => typeof field === 'string'],
+  ['cause', field => typeof field === 'string'],
+  ['tx', field => isJsonObject(field) && typeof field['id'] === 'string' && isCount(field['n'], 1)],
+]
+
+function refuse(value: Json, reason: string): LockstepError {
+  return new LockstepError('invalid-json', `The message ${quote(JSON.stringify(value))} ${reason}.`)
+}
+
+function isCount(value: Json | undefined, least: number): boolean {
+  return Number.isSafeInteger(value) && (value as number) >= least
+}
+
+/** Reads a head. Errors: `invalid-json`, `invalid-position`. */
 export function parseHead(text: string): Head {
   return readHead(parseJson(text))
 }
 
+/** As {@link parseHead}, of a value that is parsed already. */
 export function readHead(value: Json): Head {
-  const isCount = (number: Json | undefined): boolean =>
-    Number.isSafeInteger(number) && (number as number) >= 0
+  const head = value as unknown as Head
   if (
     !isJsonObject(value) ||
-    typeof value['stream'] !== 'string' ||
-    typeof value['epoch'] !== 'string' ||
-    !isCount(value['seq']) ||
-    !isCount(value['first'])
+    typeof head.stream !== 'string' ||
+    typeof head.epoch !== 'string' ||
+    !isCount(head.seq, 0) ||
+    !isCount(head.first, 1) ||
+    head.first > head.seq + 1
   ) {
     throw new LockstepError('invalid-json', `${quote(JSON.stringify(value))} is not a head.`)
   }
-  return value as unknown as Head
+  parsePosition(formatPosition(head))
+  return head
 }

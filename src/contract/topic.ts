@@ -149,10 +149,21 @@ export function pathToTopic(path: string, prefix = ''): string {
   return topic
 }
 
-/** The canonical path of a topic; `undefined` where the topic does not begin with the prefix. Errors: `invalid-path`. */
+/**
+ * The canonical path of a topic; `undefined` where the topic does not begin with the prefix.
+ * Errors: `invalid-path`; `invalid-topic` for a topic that is spelt otherwise than {@link pathToTopic} spells it,
+ * so that no two topics mean one path.
+ */
 export function topicToPath(topic: string, prefix = ''): string | undefined {
   if (!topic.startsWith(prefix)) return undefined
-  return parsePath(`/${topic.slice(prefix.length)}`).path
+  const { path } = parsePath(`/${topic.slice(prefix.length)}`)
+  if (pathToTopic(path, prefix) !== topic) {
+    throw new LockstepError(
+      'invalid-topic',
+      `The topic ${quote(topic)} is not spelt as Lockstep spells it: ${quote(pathToTopic(path, prefix))}.`,
+    )
+  }
+  return path
 }
 
 /** The topic on which a stream's heads travel. */
@@ -173,7 +184,12 @@ export function checkTopicPrefix(prefix: string): string {
 
 /** Is it a topic filter by MQTT 5 §4.7.1: `#` alone in the last level, `+` alone in its level, no NUL, not empty? */
 export function isTopicFilter(filter: string): boolean {
-  if (filter === '' || filter.includes('\u0000') || encoder.encode(filter).length > maxTopicBytes)
+  if (
+    filter === '' ||
+    filter.includes('\u0000') ||
+    !filter.isWellFormed() ||
+    encoder.encode(filter).length > maxTopicBytes
+  )
     return false
   const levels = filter.split('/')
   return levels.every((level, index) => {
