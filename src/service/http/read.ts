@@ -70,10 +70,12 @@ function checkConditions({ exchange, headers }: Route, tag: string | undefined):
 }
 
 /** The list of a nested collection is there as long as its parent is. */
-async function checkParent({ context, target }: Route): Promise<void> {
+async function checkParent(route: Route): Promise<void> {
+  const { context, target } = route
   if (target.segments.length === 1) return
   const parentPath = formatPath(target.segments.slice(0, -1)).path
-  const { resource } = await context.log.readResource(parentPath)
+  const { head, resource } = await context.log.readResource(parentPath)
+  setMarker(route, markerOf(head))
   if (resource.stateText === undefined) throw missing(parentPath, resource)
 }
 
