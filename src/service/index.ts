@@ -10,7 +10,7 @@ export {
   type NodeListenerOptions,
   openHttpServer,
 } from './http/node.ts'
-export type { RelayOptions } from './relay.ts'
+export type { RelayOptions } from './relay-options.ts'
 export {
   type Collection,
   defineResource,

@@ -13,7 +13,8 @@ import type { Exchange, Reply } from './http/exchange.ts'
 import { createFetchHandler, type FetchHandler } from './http/fetch.ts'
 import { handle, owns } from './http/handler.ts'
 import { createRequestId } from './id.ts'
-import { type Relay, type RelayOptions, startRelay } from './relay.ts'
+import { type Relay, startRelay } from './relay.ts'
+import { type RelayOptions, readRelayOptions } from './relay-options.ts'
 import type { Resource } from './resource.ts'
 import { createTransaction, locate, type Place, pathOf, type Transaction } from './transaction.ts'
 
@@ -73,7 +74,6 @@ export interface Service extends AsyncDisposable {
 }
 
 const pruneEveryMs = 60_000
-const headEveryMs = 5_000
 
 /** Opens a service on its log: makes the streams known, starts relay and retention. Errors: `invalid-option`, those of the log. */
 export async function openService(options: ServiceOptions): Promise<Service> {
@@ -81,6 +81,8 @@ export async function openService(options: ServiceOptions): Promise<Service> {
   const onError = options.onError ?? reportToStderr
   const now = options.now ?? Date.now
   const topicPrefix = checkTopicPrefix(options.topicPrefix ?? '')
+  const root = checkRoot(options.root ?? '')
+  const relayOptions = readRelayOptions(options.relay)
   const routes = indexByRoute(options.resources)
   const streams = [...new Set([...routes.keys()].map(route => route.split('/', 1)[0]!))]
   await log.ensureStreams(streams)
@@ -89,18 +91,18 @@ export async function openService(options: ServiceOptions): Promise<Service> {
   const context: HandlerContext = {
     log,
     watch,
-    root: checkRoot(options.root ?? ''),
+    root,
     topicPrefix,
     routes,
     now,
     onError,
     closing: closing.signal,
-    headEveryMs: options.relay?.headEveryMs ?? headEveryMs,
+    headEveryMs: relayOptions.headEveryMs,
     maxEventStreams: options.maxEventStreams ?? 10_000,
     eventStreams: 0,
   }
   const relay: Relay | undefined =
-    broker && startRelay({ log, broker, watch, streams, topicPrefix, now, onError }, options.relay)
+    broker && startRelay(streams, { log, broker, watch, topicPrefix, now, onError }, relayOptions)
   const pruning = setInterval(() => {
     log.prune(options.retention).catch(error => onError(error, { stage: 'retention' }))
   }, pruneEveryMs)

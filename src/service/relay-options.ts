@@ -1,0 +1,34 @@
+/** What can be set of a relay, and the limits of it. PROTOCOL.md §3. */
+import { LockstepError, maxMessageBytes, quote } from '../contract/index.ts'
+
+export interface RelayOptions {
+  /** Changes of one stream that may be on their way at once. @default 128 */
+  readonly windowSize?: number
+  /** Larger messages go out without their content, as `ref`. @default 65_536 */
+  readonly maxMessageBytes?: number
+  /** A longer backlog is replaced by one `reset`. @default 10_000 */
+  readonly maxBacklog?: number
+  /** How often each stream's head is told. @default 5_000 */
+  readonly headEveryMs?: number
+  /** How long to wait for an acknowledgement. @default 10_000 */
+  readonly publishTimeoutMs?: number
+}
+
+/** Fills in the defaults. Errors: `invalid-option` for what is not a whole number from 1 up. */
+export function readRelayOptions(options: RelayOptions = {}): Required<RelayOptions> {
+  const read = (name: keyof RelayOptions, fallback: number): number => {
+    const value = options[name] ?? fallback
+    if (Number.isSafeInteger(value) && value > 0) return value
+    throw new LockstepError(
+      'invalid-option',
+      `relay.${name} is ${quote(value)}. Give a whole number from 1 up.`,
+    )
+  }
+  return {
+    windowSize: read('windowSize', 128),
+    maxMessageBytes: read('maxMessageBytes', maxMessageBytes),
+    maxBacklog: read('maxBacklog', 10_000),
+    headEveryMs: read('headEveryMs', 5_000),
+    publishTimeoutMs: read('publishTimeoutMs', 10_000),
+  }
+}

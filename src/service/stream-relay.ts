@@ -1,0 +1,320 @@
+/**
+ * Relays one stream: the driver around the window, with the clock, the log and the broker.
+ *
+ * One loop takes steps; whatever happens (a commit, an acknowledgement, the connection) only wakes it. What goes
+ * out when, and what is done after a failure, is decided in relay-window.ts. PROTOCOL.md §3.
+ */
+import type { Broker, Delivery } from '../broker/broker.ts'
+import {
+  formatHead,
+  formatRefMessage,
+  formatResetMessage,
+  type Head,
+  headTopic,
+  isLockstepError,
+  type ModifiedMessage,
+  parseHead,
+  pathToTopic,
+} from '../contract/index.ts'
+import type { ChangeLog, ChangesPage, LoggedChange } from '../log/change-log.ts'
+import type { HeadWatch } from './head-watch.ts'
+import type { RelayOptions } from './relay-options.ts'
+import {
+  createRelayWindow,
+  formOf,
+  jumpTo,
+  noteAcked,
+  noteLost,
+  noteRefused,
+  noteSent,
+  type RelayWindow,
+  roomIn,
+} from './relay-window.ts'
+
+/** What a relay works with. */
+export interface RelayParts {
+  readonly log: ChangeLog
+  readonly broker: Broker
+  readonly watch: HeadWatch
+  readonly topicPrefix: string
+  readonly now: () => number
+  readonly onError: (error: unknown, context: { stage: string }) => void
+}
+
+const retryDelayMs = { first: 100, most: 5_000 }
+/** How often what is published is written down. Publishing again after a crash is harmless. */
+const saveEveryMs = 1_000
+/** How often the log is looked at without having heard of a commit: others may write to it. */
+const pollEveryMs = 1_000
+
+export class StreamRelay {
+  readonly name: string
+  readonly #parts: RelayParts
+  readonly #options: Required<RelayOptions>
+  readonly #signal: AbortSignal
+  #window: RelayWindow | undefined
+  #saved: { readonly epoch: string; readonly acked: number } | undefined
+  #savedAt = 0
+  #headDueAt = 0
+  #pausedUntil = 0
+  #delayMs = retryDelayMs.first
+  /** The log holds changes that did not fit into the window. */
+  #hasMore = false
+  /** Something happened since the last step began: do not rest. */
+  #stirred = false
+  #endRest: (() => void) | undefined
+
+  constructor(name: string, parts: RelayParts, options: Required<RelayOptions>, signal: AbortSignal) {
+    this.name = name
+    this.#parts = parts
+    this.#options = options
+    this.#signal = signal
+  }
+
+  /** How many numbers of the log the broker has not acknowledged. */
+  async lag(): Promise<number> {
+    const { log } = this.#parts
+    const { seq, epoch } = await log.head(this.name)
+    const window = this.#window
+    const acked =
+      window === undefined ? await log.relayed(this.name) : window.epoch === epoch ? window.acked : 0
+    return seq - Math.max(0, acked)
+  }
+
+  connectionChanged(connected: boolean): void {
+    if (connected) {
+      this.#headDueAt = 0
+      this.#pausedUntil = 0
+      this.#delayMs = retryDelayMs.first
+    } else if (this.#window !== undefined) {
+      this.#window = noteLost(this.#window, this.#window.turn)
+    }
+    this.#wake()
+  }
+
+  /** Relays until the signal aborts. Never rejects. */
+  async run(): Promise<void> {
+    const { broker, watch, topicPrefix } = this.#parts
+    const hearing = broker
+      .subscribe([headTopic(this.name, topicPrefix)], delivery => this.#hearHead(delivery))
+      .catch(error => this.#reportUnlessDown(error, 'relay-heads'))
+    const stopWatching = watch.onMoved(this.name, () => this.#wake())
+    this.#signal.addEventListener('abort', () => this.#wake())
+    while (!this.#signal.aborted) {
+      this.#stirred = false
+      await this.#rest(broker.connected ? await this.#tryStep() : pollEveryMs)
+    }
+    stopWatching()
+    await this.#save()
+    // Where the broker never came up the subscription is still open; the broker's owner ends it by closing it.
+    void hearing.then(subscription => subscription?.close())
+  }
+
+  /** Makes a step and gives the time to rest after it. What failed is tried again, later each time. */
+  async #tryStep(): Promise<number> {
+    const pauseMs = this.#pausedUntil - performance.now()
+    if (pauseMs > 0) return pauseMs
+    try {
+      if (await this.#step()) return 0
+      return Math.min(pollEveryMs, Math.max(1, this.#headDueAt - performance.now()))
+    } catch (error) {
+      if (this.#window !== undefined) this.#window = noteLost(this.#window, this.#window.turn)
+      this.#reportUnlessDown(error, 'relay')
+      return this.#pause()
+    }
+  }
+
+  /** Publishes what fits into the window. `true` where there may be more to do at once. */
+  async #step(): Promise<boolean> {
+    const { log } = this.#parts
+    this.#window ??= createRelayWindow((await log.head(this.name)).epoch, await log.relayed(this.name))
+    const window = this.#window
+    const room = roomIn(window, this.#options.windowSize)
+    const page = await this.#readPage(window.sent, room)
+    if (this.#window.turn !== window.turn) return true
+    this.#tellHead(page.head)
+    if (this.#isOutOfReach(page.head)) {
+      await this.#publishReset(page.head)
+      return true
+    }
+    for (const change of page.changes) this.#publish(change)
+    this.#hasMore = this.#window.sent < page.head.seq
+    if (page.changes.length === 0) await this.#saveNowAndThen()
+    return this.#hasMore && roomIn(this.#window, this.#options.windowSize) > 0
+  }
+
+  async #readPage(after: number, limit: number): Promise<Pick<ChangesPage, 'head' | 'changes'>> {
+    if (limit > 0) return await this.#parts.log.readChanges(this.name, { after, limit })
+    return { head: await this.#parts.log.head(this.name), changes: [] }
+  }
+
+  #publish(change: LoggedChange): void {
+    const { topicPrefix, broker } = this.#parts
+    const { turn } = this.#window!
+    const { seq } = change
+    const form = formOf(this.#window!, seq)
+    this.#window = noteSent(this.#window!, seq)
+    if (form === 'skip') {
+      const left = `${change.path} version ${change.version}`
+      this.#report(
+        new Error(`The broker refuses ${left} in any form; followers will find it in the feed.`),
+        'relay',
+      )
+      this.#window = noteAcked(this.#window, turn, seq)
+      return
+    }
+    const isWhole = form === 'whole' && !this.#isTooLarge(change.messageText)
+    const payload = isWhole ? change.messageText : formatWithoutContent(change)
+    const timeoutMs = this.#options.publishTimeoutMs
+    broker.publish(pathToTopic(change.topicPath, topicPrefix), payload, { timeoutMs }).then(
+      () => this.#published(turn, seq),
+      error => this.#publishFailed(error, turn, seq),
+    )
+  }
+
+  #published(turn: number, seq: number): void {
+    const window = noteAcked(this.#window!, turn, seq)
+    if (window === this.#window) return
+    this.#window = window
+    this.#delayMs = retryDelayMs.first
+    // Half a window at a time: a read of the log for each acknowledgement would cost more than the publishing.
+    const { windowSize } = this.#options
+    const isWorthAStep = window.acked === window.sent || roomIn(window, windowSize) * 2 >= windowSize
+    if (this.#hasMore && isWorthAStep) this.#wake()
+  }
+
+  #publishFailed(error: unknown, turn: number, seq: number): void {
+    const window = this.#window!
+    if (turn !== window.turn || this.#signal.aborted) return
+    const isTooLarge = isLockstepError(error, 'message-too-large')
+    this.#window =
+      isTooLarge || isLockstepError(error, 'broker-refused')
+        ? noteRefused(window, turn, seq, isTooLarge)
+        : noteLost(window, turn)
+    this.#reportUnlessDown(error, 'relay')
+    if (!isTooLarge) this.#pause()
+    this.#wake()
+  }
+
+  /** A new epoch, changes pruned before they were published, or too many of them: one reset says it all. */
+  #isOutOfReach(head: Head): boolean {
+    const { epoch, sent, acked } = this.#window!
+    return head.epoch !== epoch || sent < head.first - 1 || head.seq - acked > this.#options.maxBacklog
+  }
+
+  async #publishReset(head: Head): Promise<void> {
+    const { topicPrefix, now, broker } = this.#parts
+    const text = formatResetMessage(head, new Date(now()).toISOString())
+    const timeoutMs = this.#options.publishTimeoutMs
+    const done = broker.publish(pathToTopic(`/${this.name}`, topicPrefix), text, { timeoutMs })
+    if (!(await this.#untilClosing(done))) return
+    this.#window = jumpTo(this.#window!, head.epoch, head.seq)
+    await this.#save()
+  }
+
+  #tellHead(head: Head): void {
+    if (performance.now() < this.#headDueAt) return
+    const { headEveryMs, publishTimeoutMs: timeoutMs } = this.#options
+    this.#headDueAt = performance.now() + headEveryMs
+    const { topicPrefix, now, broker } = this.#parts
+    const text = formatHead({ ...head, time: new Date(now()).toISOString() })
+    broker
+      .publish(headTopic(this.name, topicPrefix), text, { retain: true, timeoutMs })
+      .catch(error => this.#reportUnlessDown(error, 'relay-heads'))
+  }
+
+  /** A kept head of this epoch that is ahead of the log says that the log was put back: its numbers must not come again. */
+  #hearHead({ payload, retained }: Delivery): void {
+    if (!retained) return
+    const { log } = this.#parts
+    const check = async (): Promise<void> => {
+      const told = parseHead(payload)
+      const head = await log.head(this.name)
+      if (told.stream !== this.name || told.epoch !== head.epoch || told.seq <= head.seq) return
+      const ahead = `${this.name}:${told.epoch}:${told.seq}`
+      this.#report(
+        new Error(
+          `The broker knows ${ahead}, the log ends at ${head.seq}: it was restored. A new epoch begins.`,
+        ),
+        'relay-heads',
+      )
+      await log.renewEpoch(this.name)
+    }
+    check().catch(error => this.#report(error, 'relay-heads'))
+  }
+
+  #isTooLarge(text: string): boolean {
+    const limit = this.#options.maxMessageBytes
+    return text.length > limit || (text.length * 3 > limit && Buffer.byteLength(text) > limit)
+  }
+
+  async #saveNowAndThen(): Promise<void> {
+    if (performance.now() - this.#savedAt >= saveEveryMs) await this.#save()
+  }
+
+  async #save(): Promise<void> {
+    const window = this.#window
+    if (window === undefined || window.acked < 0) return
+    const { epoch, acked } = window
+    if (this.#saved?.epoch === epoch && this.#saved.acked === acked) return
+    this.#savedAt = performance.now()
+    this.#saved = { epoch, acked }
+    try {
+      await this.#parts.log.setRelayed(this.name, epoch, acked)
+    } catch (error) {
+      this.#report(error, 'relay')
+    }
+  }
+
+  /** Lets the next step wait, longer each time. */
+  #pause(): number {
+    const delayMs = this.#delayMs * (0.5 + Math.random() / 2)
+    this.#delayMs = Math.min(this.#delayMs * 2, retryDelayMs.most)
+    this.#pausedUntil = performance.now() + delayMs
+    return delayMs
+  }
+
+  /** Something happened: a commit, an acknowledgement, a change of the connection, or the end. */
+  #wake(): void {
+    this.#stirred = true
+    this.#endRest?.()
+  }
+
+  /** Rests until the time is over or something happens; not at all where it has since the last step began. */
+  async #rest(ms: number): Promise<void> {
+    if (ms <= 0 || this.#stirred) return
+    await new Promise<void>(resolve => {
+      const timer = setTimeout(resolve, ms)
+      this.#endRest = () => {
+        clearTimeout(timer)
+        resolve()
+      }
+    })
+    this.#endRest = undefined
+  }
+
+  /** Waits for a call of the broker, but not beyond the relay's end. `false` where the end came first. */
+  #untilClosing(call: Promise<void>): Promise<boolean> {
+    return new Promise((resolve, reject) => {
+      const end = (): void => resolve(false)
+      this.#signal.addEventListener('abort', end)
+      call.then(() => resolve(true), reject).finally(() => this.#signal.removeEventListener('abort', end))
+    })
+  }
+
+  /** That a broker is down is told by its adapter, once; the relay waits. */
+  #reportUnlessDown(error: unknown, stage: string): void {
+    if (!isLockstepError(error, 'broker-unreachable') && !isLockstepError(error, 'closed'))
+      this.#report(error, stage)
+  }
+
+  #report(error: unknown, stage: string): void {
+    this.#parts.onError(error, { stage })
+  }
+}
+
+function formatWithoutContent(change: LoggedChange): string {
+  return change.event === 'deleted'
+    ? change.messageText
+    : formatRefMessage(JSON.parse(change.messageText) as ModifiedMessage)
+}
