@@ -1,0 +1,160 @@
+/**
+ * A connection to an API and its broker, from which anything may be followed.
+ *
+ * Neither needs to be up when it is made, nor to stay up: each follower says how it stands. Where no broker is
+ * given, each follower keeps an event stream of its own open. PROTOCOL.md §6.
+ */
+import type { Broker } from '../broker/broker.ts'
+import { checkTopicPrefix, LockstepError, parsePath, quote } from '../contract/index.ts'
+import { createApi } from './api.ts'
+import { type Clock, systemClock } from './clock.ts'
+import {
+  type CollectionFollower,
+  type FollowOptions,
+  type ResourceFollower,
+  startFollower,
+} from './follower.ts'
+import type { FollowerPorts, ReportError } from './follower-driver.ts'
+import { openMqttSource } from './mqtt-source.ts'
+import type { KindAt, PathIn, StateAt, UnknownApi } from './path-map.ts'
+import type { OpenSource } from './source.ts'
+import { openSseSource } from './sse-source.ts'
+
+export interface ConnectOptions {
+  /** What stands before the paths, such as `https://example.com/api/v1`. */
+  readonly api: string | URL
+  /** The broker's URL, or a connection of the application's own, which it closes itself. */
+  readonly broker?: string | URL | Broker
+  /** Where changes are heard: `auto` is `mqtt` where there is a broker, else `sse`. @default 'auto' */
+  readonly source?: 'mqtt' | 'sse' | 'auto'
+  /** Sent with each request to the API; asked for anew each time, so that tokens may change. */
+  readonly headers?: () => Readonly<Record<string, string>>
+  /** What stands before the topics. @default what the API's first response says */
+  readonly topicPrefix?: string
+  /** How long an answer of the API may take. @default 10_000 */
+  readonly timeoutMs?: number
+  /** Hears what fails in the background; followers go on by themselves. @default console.error */
+  readonly onError?: ReportError
+  /** @default globalThis.fetch */
+  readonly fetch?: typeof fetch
+  readonly clock?: Clock
+  /** Numbers in [0, 1). @default Math.random */
+  readonly random?: () => number
+}
+
+/** A follower of what lies at a path. */
+export type FollowerAt<Api, Path extends string> =
+  KindAt<Path> extends 'resource'
+    ? ResourceFollower<StateAt<Api, Path>>
+    : KindAt<Path> extends 'collection'
+      ? CollectionFollower<StateAt<Api, Path>>
+      : ResourceFollower<StateAt<Api, Path>> | CollectionFollower<StateAt<Api, Path>>
+
+export interface Connection<Api = UnknownApi> extends AsyncDisposable {
+  /**
+   * Follows a collection (`/people`) or a resource (`/people/johndoe`), below the API root. Each call makes a
+   * follower of its own. Errors: `invalid-path`, `closed`.
+   */
+  follow<const Path extends string>(path: PathIn<Api, Path>, options?: FollowOptions): FollowerAt<Api, Path>
+  /** Closes all followers, and the broker's connection where it was made here. Idempotent. */
+  close(): Promise<void>
+}
+
+/**
+ * Makes a connection; the API and the broker may come up later. Errors: `invalid-option`, `missing-dependency`.
+ *
+ *     const lockstep = await connect<{ people: Person }>({ api: 'http://localhost:3001', broker: 'mqtt://localhost' })
+ *     const people = lockstep.follow('/people')
+ *     await people.ready
+ */
+export async function connect<Api = UnknownApi>(options: ConnectOptions): Promise<Connection<Api>> {
+  const onError = options.onError ?? reportToConsole
+  const source = chooseSource(options)
+  const api = createApi({
+    root: parseRoot(options.api),
+    fetch: options.fetch ?? ((input, init) => fetch(input, init)),
+    headers: options.headers ?? (() => ({})),
+    timeoutMs: options.timeoutMs ?? 10_000,
+    topicPrefix: options.topicPrefix === undefined ? undefined : checkTopicPrefix(options.topicPrefix),
+  })
+  const isOwnBroker = source === 'mqtt' && !isBroker(options.broker)
+  const broker = source === 'mqtt' ? await openBroker(options.broker!, onError) : undefined
+  const openSource: OpenSource = (request, listener) =>
+    broker === undefined
+      ? openSseSource({ ...request, api }, listener)
+      : openMqttSource({ ...request, broker, topicPrefix: api.topicPrefix }, listener)
+  const ports: FollowerPorts = {
+    api,
+    openSource,
+    isOrdered: broker === undefined,
+    clock: options.clock ?? systemClock,
+    random: options.random ?? Math.random,
+    onError,
+  }
+  const followers = new Set<{ close(): void }>()
+  let closing: Promise<void> | undefined
+
+  function follow(path: string, followOptions: FollowOptions = {}): unknown {
+    if (closing !== undefined) {
+      throw new LockstepError(
+        'closed',
+        `${quote(path)} cannot be followed: the connection is closed. Connect again.`,
+      )
+    }
+    const follower: { close(): void } = startFollower(parsePath(path), ports, {
+      ...followOptions,
+      onClose: () => followers.delete(follower),
+    })
+    followers.add(follower)
+    return follower
+  }
+
+  const close = (): Promise<void> => {
+    closing ??= (async () => {
+      for (const follower of [...followers]) follower.close()
+      if (isOwnBroker) await broker?.close()
+    })()
+    return closing
+  }
+  return { follow: follow as Connection<Api>['follow'], close, [Symbol.asyncDispose]: close }
+}
+
+function chooseSource({ source = 'auto', broker }: ConnectOptions): 'mqtt' | 'sse' {
+  if (source === 'mqtt' && broker === undefined) {
+    throw new LockstepError('invalid-option', 'The source "mqtt" needs a broker. Give its URL, or use "sse".')
+  }
+  if (!['mqtt', 'sse', 'auto'].includes(source)) {
+    throw new LockstepError(
+      'invalid-option',
+      `The source ${quote(source)} is not known. Give mqtt, sse or auto.`,
+    )
+  }
+  if (source !== 'auto') return source
+  return broker === undefined ? 'sse' : 'mqtt'
+}
+
+function parseRoot(text: string | URL): URL {
+  const root = URL.canParse(String(text)) ? new URL(text) : undefined
+  if (root === undefined || !/^https?:$/.test(root.protocol)) {
+    throw new LockstepError(
+      'invalid-option',
+      `The API root ${quote(text)} is no URL. Give one such as "https://example.com/api/v1".`,
+    )
+  }
+  return root
+}
+
+function isBroker(broker: ConnectOptions['broker']): broker is Broker {
+  return typeof broker === 'object' && 'subscribe' in broker
+}
+
+/** The MQTT adapter is loaded by those who give a URL only: browsers bring a connection of their own, or use SSE. */
+async function openBroker(broker: string | URL | Broker, onError: ReportError): Promise<Broker> {
+  if (isBroker(broker)) return broker
+  const { connectMqtt } = await import('../broker/mqtt.ts')
+  return await connectMqtt(String(broker), { onError })
+}
+
+function reportToConsole(error: unknown, { stage }: { readonly stage: string }): void {
+  console.error(`lockstep: ${stage}:`, error instanceof LockstepError ? error.message : error)
+}

@@ -1,0 +1,218 @@
+/**
+ * Runs a follower's machine: brings it events, the time and answers, and does what it wants done.
+ *
+ * It decides nothing. Events that come while effects are being carried out wait for their turn. PROTOCOL.md §6.
+ */
+import { isLockstepError, type JsonObject, LockstepError, type ParsedPath } from '../contract/index.ts'
+import type { Api } from './api.ts'
+import type { Change } from './change.ts'
+import type { Clock } from './clock.ts'
+import {
+  type Ask,
+  createFollowerData,
+  type Effect,
+  type FollowerData,
+  type FollowerEvent,
+  type FollowerStatus,
+  never,
+} from './follower-data.ts'
+import { nextTick, stepFollower } from './follower-machine.ts'
+import type { OpenSource, Source, SourceListener } from './source.ts'
+
+/** Hears of what fails in the background. */
+export type ReportError = (error: unknown, context: { readonly stage: string }) => void
+
+export interface FollowerPorts {
+  readonly api: Api
+  readonly openSource: OpenSource
+  /** Does the source prove intervals (SSE), or hint (MQTT)? */
+  readonly isOrdered: boolean
+  readonly clock: Clock
+  readonly random: () => number
+  readonly onError: ReportError
+}
+
+/** A call that waits for the copy. */
+export type FollowerCall =
+  | { readonly type: 'ready' }
+  | { readonly type: 'refresh'; readonly timeoutMs: number }
+  | { readonly type: 'at-least'; readonly epoch: string; readonly seq: number; readonly timeoutMs: number }
+
+export interface FollowerListener {
+  onChange(change: Change<JsonObject>): void
+  onStatus(status: FollowerStatus): void
+}
+
+export class FollowerDriver {
+  readonly data: FollowerData
+  readonly #ports: FollowerPorts
+  readonly #target: ParsedPath
+  readonly #listener: FollowerListener
+  readonly #events: FollowerEvent[] = []
+  readonly #calls = new Map<number, { resolve(): void; reject(error: LockstepError): void }>()
+  #isRunning = false
+  #source: Source | undefined
+  #question: AbortController | undefined
+  #token = 0
+  #reported = ''
+  #clearTimer: (() => void) | undefined
+  #timerAt = never
+
+  constructor(target: ParsedPath, ports: FollowerPorts, listener: FollowerListener) {
+    this.#target = target
+    this.#ports = ports
+    this.#listener = listener
+    this.data = createFollowerData({ path: target, isOrdered: ports.isOrdered })
+  }
+
+  start(): void {
+    this.#hear({ type: 'start', listenFirst: this.#ports.api.isTopicPrefixKnown })
+  }
+
+  close(): void {
+    this.#hear({ type: 'close' })
+  }
+
+  /** Resolves when the machine says that the call is served. */
+  call(call: FollowerCall): Promise<void> {
+    const token = ++this.#token
+    const { promise, resolve, reject } = Promise.withResolvers<void>()
+    this.#calls.set(token, { resolve, reject })
+    this.#hear({ ...call, token })
+    return promise
+  }
+
+  #hear(event: FollowerEvent): void {
+    this.#events.push(event)
+    if (this.#isRunning) return
+    this.#isRunning = true
+    const { clock, random } = this.#ports
+    for (let next = this.#events.shift(); next !== undefined; next = this.#events.shift()) {
+      try {
+        for (const effect of stepFollower(this.data, next, { now: clock.now(), random }))
+          this.#perform(effect)
+      } catch (error) {
+        this.#report(error, 'follower')
+      }
+    }
+    this.#isRunning = false
+    this.#setTimer()
+  }
+
+  #perform(effect: Effect): void {
+    switch (effect.type) {
+      case 'ask':
+        this.#ask(effect.generation, effect.ask)
+        break
+      case 'abort':
+        this.#question?.abort()
+        this.#question = undefined
+        break
+      case 'listen':
+        this.#listen(effect.after)
+        break
+      case 'unlisten':
+        this.#source?.close()
+        this.#source = undefined
+        break
+      case 'creations':
+        this.#source?.hearCreations(effect.wanted)
+        break
+      case 'change':
+        this.#listener.onChange(effect.change)
+        break
+      case 'status':
+        this.#listener.onStatus(effect.status)
+        break
+      case 'settle':
+        this.#settle(effect.token, effect.error)
+        break
+    }
+  }
+
+  #ask(generation: number, ask: Ask): void {
+    this.#question?.abort()
+    const question = new AbortController()
+    this.#question = question
+    this.#ports.api.answer(this.#target, ask, question.signal).then(
+      answer => {
+        this.#reported = ''
+        if (!question.signal.aborted) this.#hear({ ...answer, generation })
+      },
+      reason => {
+        if (question.signal.aborted) return
+        const error = toLockstepError(reason)
+        const isExpected = error.code === 'position-gone' || error.code === 'position-ahead'
+        if (!isExpected) this.#reportOnce(error, ask.kind === 'feed' ? 'feed' : 'baseline')
+        const retryAfterMs = error.extra['retryAfterMs'] as number | undefined
+        this.#hear({ type: 'failed', generation, error, retryAfterMs })
+      },
+    )
+  }
+
+  #listen(after: { readonly epoch: string; readonly seq: number } | undefined): void {
+    this.#source?.close()
+    let source: Source | undefined
+    // What an old source still says is about a time that is over.
+    const hear = (event: FollowerEvent): void => {
+      if (source === this.#source) this.#hear(event)
+    }
+    const listener: SourceListener = {
+      onUp: () => hear({ type: 'source-up' }),
+      onDown: () => hear({ type: 'source-down' }),
+      onMessage: message => hear({ type: 'message', message }),
+      onHead: (head, retained) => hear({ type: 'head', head, retained }),
+      onInterval: interval => hear({ type: 'interval', interval }),
+      onGone: () => hear({ type: 'gone' }),
+      onError: error => this.#reportOnce(error, 'source'),
+    }
+    const hearsCreations = this.data.hearsCreations
+    source = this.#ports.openSource({ target: this.#target, after, hearsCreations }, listener)
+    this.#source = source
+  }
+
+  #settle(token: number, error: LockstepError | undefined): void {
+    const call = this.#calls.get(token)
+    this.#calls.delete(token)
+    if (error === undefined) call?.resolve()
+    else call?.reject(error)
+  }
+
+  #setTimer(): void {
+    const at = nextTick(this.data)
+    // A timer that fires too early only finds nothing to do: heads move the end of silence all the time.
+    if (at >= this.#timerAt && at !== never) return
+    this.#clearTimer?.()
+    this.#clearTimer = undefined
+    this.#timerAt = at
+    if (at === never) return
+    const { clock } = this.#ports
+    const delayMs = Math.max(0, Math.ceil(at - clock.now()))
+    this.#clearTimer = clock.setTimer(() => {
+      this.#clearTimer = undefined
+      this.#timerAt = never
+      this.#hear({ type: 'tick' })
+    }, delayMs)
+  }
+
+  /** The same failure again and again is told once, until something succeeds. */
+  #reportOnce(error: unknown, stage: string): void {
+    const text = `${stage} ${error instanceof Error ? error.message : String(error)}`
+    if (text === this.#reported) return
+    this.#reported = text
+    this.#report(error, stage)
+  }
+
+  #report(error: unknown, stage: string): void {
+    this.#ports.onError(error, { stage })
+  }
+}
+
+function toLockstepError(reason: unknown): LockstepError {
+  if (isLockstepError(reason)) {
+    const isKnown = ['position-gone', 'position-ahead', 'api-unreachable', 'timeout'].includes(reason.code)
+    if (isKnown || reason.code === 'api-refused') return reason
+  }
+  const text = reason instanceof Error ? reason.message : String(reason)
+  return new LockstepError('api-refused', `An answer of the API cannot be used: ${text}`, { cause: reason })
+}

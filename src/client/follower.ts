@@ -1,0 +1,233 @@
+/**
+ * A follower as the application holds it: a live copy, its status, and ways to wait for it and to hear of it.
+ *
+ * The copy only changes between two turns of the event loop; what is given out is not frozen and MUST NOT be
+ * changed. What decides is follower-machine.ts. PROTOCOL.md §6.
+ */
+import {
+  formatMarker,
+  formatResourceTag,
+  type JsonObject,
+  LockstepError,
+  type Marker,
+  type ParsedPath,
+  type Position,
+  parseMarker,
+} from '../contract/index.ts'
+import type { Change } from './change.ts'
+import { type ChangeBuffer, createChangeBuffer } from './change-buffer.ts'
+import type { FollowerStatus } from './follower-data.ts'
+import { FollowerDriver, type FollowerPorts } from './follower-driver.ts'
+import { statusOf } from './follower-question.ts'
+
+export interface WaitOptions {
+  /** How long to wait before it fails with `timeout`. @default 10_000 */
+  readonly timeoutMs?: number
+}
+
+export interface FollowOptions {
+  /** Changes that may wait for each iterator; past it the older half becomes one `refreshed`. @default 1_000 */
+  readonly maxWaitingChanges?: number
+}
+
+export interface FollowerEvents<T> {
+  change: Change<T>
+  status: FollowerStatus
+}
+
+/** What followers of a resource and of a collection have in common. Iterating gives the changes from then on. */
+export interface Follower<T> extends AsyncIterable<Change<T>>, AsyncDisposable {
+  /** The canonical path that is followed. */
+  readonly path: string
+  readonly status: FollowerStatus
+  /** For how long the copy may have been out of date: 0 while live, `Infinity` before there is one. */
+  readonly staleForMs: number
+  /** Every change up to here is in the copy; `undefined` before the first baseline. */
+  readonly position: Position | undefined
+  /** The position as a marker for pages and headers; `''` before the first baseline. */
+  readonly marker: string
+  /**
+   * Resolves with the first baseline, also where the resource does not exist (yet). Waits as long as it takes.
+   * Errors: `api-refused` where the API says no (it is asked again all the same), `closed`.
+   */
+  readonly ready: Promise<void>
+  /**
+   * Takes a new baseline, past all caches: the way to be sure before a decision that counts. Where it differs from
+   * the copy, changes follow. Errors: `timeout`, `api-refused`, `closed`.
+   */
+  refresh(options?: WaitOptions): Promise<void>
+  /**
+   * Resolves when the copy holds everything up to the marker, such as the `Lockstep-Marker` of the answer to a
+   * write of one's own. Asks the API at once rather than waiting for the broker. Other streams in the marker do
+   * not count. Errors: `timeout`, `position-gone` where its epoch is over, `invalid-position`, `closed`.
+   */
+  atLeast(marker: string | Marker, options?: WaitOptions): Promise<void>
+  /** Calls back at each change or new status, in order, after the copy has changed. Returns what ends it. */
+  on<E extends keyof FollowerEvents<T>>(event: E, listener: (value: FollowerEvents<T>[E]) => void): () => void
+  /** Ends following; waiting calls fail with `closed`, iterators end. The copy stays as it is. Idempotent. */
+  close(): void
+}
+
+export interface ResourceFollower<T> extends Follower<T> {
+  /** `undefined` where it does not exist. */
+  readonly state: T | undefined
+  /** 0 where it does not exist. */
+  readonly version: number
+  /** For `If-Match`; `undefined` where it does not exist. */
+  readonly etag: string | undefined
+}
+
+export interface CollectionFollower<T> extends Follower<T> {
+  /** By id; always the same map. */
+  readonly state: ReadonlyMap<string, T>
+  /** `undefined` where there is no such resource. */
+  versionOf(id: string): number | undefined
+  /** For `If-Match`; `undefined` where there is no such resource. */
+  etagOf(id: string): string | undefined
+}
+
+const waitMs = 10_000
+
+/** Starts to follow a path. */
+export function startFollower(
+  target: ParsedPath,
+  ports: FollowerPorts,
+  options: FollowOptions & { readonly onClose?: () => void } = {},
+): ResourceFollower<JsonObject> | CollectionFollower<JsonObject> {
+  const hearing = createHearing(target, ports, options)
+  const driver = new FollowerDriver(target, ports, hearing)
+  const { data } = driver
+  const ready = driver.call({ type: 'ready' })
+  // Who does not look at it must not be ended by it; onError was told the reason.
+  ready.catch(() => {})
+  let isClosed = false
+
+  const close = (): void => {
+    if (isClosed) return
+    isClosed = true
+    driver.close()
+    hearing.end()
+    options.onClose?.()
+  }
+  const tagOf = (id: string): string | undefined => {
+    const version = data.copy.versions.get(id)
+    return version === undefined ? undefined : formatResourceTag(data.epoch!, version)
+  }
+  const follower: Follower<JsonObject> = {
+    path: target.path,
+    get status() {
+      return statusOf(data)
+    },
+    get staleForMs() {
+      if (data.state === 'live') return 0
+      return data.confirmedAt === undefined ? Number.POSITIVE_INFINITY : ports.clock.now() - data.confirmedAt
+    },
+    get position() {
+      const { stream, epoch, position } = data
+      return epoch === undefined ? undefined : { stream, epoch, seq: position }
+    },
+    get marker() {
+      return this.position === undefined ? '' : formatMarker([this.position])
+    },
+    ready,
+    refresh: ({ timeoutMs = waitMs } = {}) => driver.call({ type: 'refresh', timeoutMs }),
+    async atLeast(marker, { timeoutMs = waitMs } = {}) {
+      const positions = typeof marker === 'string' ? parseMarker(marker) : marker
+      const wanted = positions.find(({ stream }) => stream === target.stream)
+      if (wanted === undefined) return
+      await driver.call({ type: 'at-least', epoch: wanted.epoch, seq: wanted.seq, timeoutMs })
+    },
+    on: hearing.on,
+    close,
+    [Symbol.asyncIterator]: hearing.iterate,
+    [Symbol.asyncDispose]: async () => close(),
+  }
+  driver.start()
+  return target.kind === 'resource'
+    ? extend(follower, {
+        get state() {
+          return data.copy.states.get(data.id)
+        },
+        get version() {
+          return data.copy.versions.get(data.id) ?? 0
+        },
+        get etag() {
+          return tagOf(data.id)
+        },
+      })
+    : extend(follower, {
+        get state() {
+          return data.copy.states
+        },
+        versionOf: (id: string) => data.copy.versions.get(id),
+        etagOf: tagOf,
+      })
+}
+
+/** Adds members, getters as getters. */
+function extend<A extends object, B extends object>(base: A, more: B): A & B {
+  return Object.defineProperties(base, Object.getOwnPropertyDescriptors(more)) as A & B
+}
+
+/** Who hears of changes: listeners and iterators. */
+interface Hearing {
+  onChange(change: Change<JsonObject>): void
+  onStatus(status: FollowerStatus): void
+  on: Follower<JsonObject>['on']
+  iterate(): AsyncIterator<Change<JsonObject>>
+  end(): void
+}
+
+function createHearing(target: ParsedPath, { onError }: FollowerPorts, options: FollowOptions): Hearing {
+  type Listener<E extends keyof FollowerEvents<JsonObject>> = (value: FollowerEvents<JsonObject>[E]) => void
+  const listeners = { change: new Set<Listener<'change'>>(), status: new Set<Listener<'status'>>() }
+  const buffers = new Set<ChangeBuffer<JsonObject>>()
+  let isOver = false
+
+  function call<T>(listener: (value: T) => void, value: T): void {
+    try {
+      listener(value)
+    } catch (error) {
+      onError(error, { stage: 'listener' })
+    }
+  }
+
+  return {
+    onChange(change) {
+      for (const listener of listeners.change) call(listener, change)
+      for (const buffer of buffers) buffer.push(change)
+    },
+    onStatus(status) {
+      for (const listener of listeners.status) call(listener, status)
+    },
+    on(event, listener) {
+      const all = listeners[event] as Set<unknown>
+      if (all === undefined) {
+        throw new LockstepError(
+          'invalid-option',
+          `A follower has no event "${event}". Listen to change or status.`,
+        )
+      }
+      // One function may listen twice.
+      const own = (value: never): void => listener(value)
+      all.add(own)
+      return () => void all.delete(own)
+    },
+    iterate() {
+      const { path, kind, segments } = target
+      const buffer: ChangeBuffer<JsonObject> = createChangeBuffer({
+        path,
+        id: kind === 'resource' ? segments.at(-1)! : '',
+        maxWaiting: options.maxWaitingChanges,
+        onEnd: () => void buffers.delete(buffer),
+      })
+      buffers.add(buffer)
+      if (isOver) buffer.end()
+      return buffer
+    },
+    end() {
+      isOver = true
+      for (const buffer of [...buffers]) buffer.end()
+    },
+  }
+}

@@ -1,0 +1,14 @@
+/** The side that follows: live copies of collections and resources. */
+export type { Change, Created, Deleted, Modified, Refreshed } from './change.ts'
+export type { Clock } from './clock.ts'
+export { type Connection, type ConnectOptions, connect, type FollowerAt } from './connection.ts'
+export type {
+  CollectionFollower,
+  Follower,
+  FollowerEvents,
+  FollowOptions,
+  ResourceFollower,
+  WaitOptions,
+} from './follower.ts'
+export type { FollowerStatus } from './follower-data.ts'
+export type { ReportError } from './follower-driver.ts'
