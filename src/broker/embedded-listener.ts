@@ -45,6 +45,7 @@ export async function openListener(
       const text = `A client at ${socket.remoteAddress} sent a packet over ${maxPacketBytes} bytes and was cut. Raise limits.maxPacketBytes if it had a right to.`
       report(new LockstepError('message-too-large', text), { stage: 'embedded broker packet' })
     })
+    gatherWrites(socket)
     handle(socket)
   })
   server.on('drop', () => {
@@ -60,6 +61,23 @@ export async function openListener(
         server.close(() => resolve())
         for (const socket of sockets) socket.destroy()
       }),
+  }
+}
+
+/** One write to the network per turn of the event loop, however many messages it holds: it is what fan-out costs. */
+function gatherWrites(socket: Socket): void {
+  const cork = socket.cork.bind(socket)
+  let gathering = false
+  // The encoder corks the socket for each packet.
+  socket.cork = () => {
+    cork()
+    if (gathering) return
+    gathering = true
+    cork()
+    setImmediate(() => {
+      gathering = false
+      socket.uncork()
+    })
   }
 }
 

@@ -85,7 +85,10 @@ export function openMqttSession(
     send(topic, payload, retain, done) {
       const canRetain = accepted?.properties?.retainAvailable !== false
       client.publish(topic, payload, retain && canRetain ? retainOptions : publishOptions, error => {
-        done(error ? publishError(topic, error) : undefined)
+        // Without a code it is no answer but the end of the connection, which ends all publications.
+        const code = codeOf(error)
+        if (!error) done(undefined)
+        else if (code !== undefined) done(publishError(topic, error, code))
       })
     },
 
@@ -180,9 +183,12 @@ function grantedCodes(packet: Packet | undefined): readonly number[] | undefined
   return packet.granted.map(Number)
 }
 
+function codeOf(error: object | undefined): number | undefined {
+  return error && 'code' in error && typeof error.code === 'number' ? error.code : undefined
+}
+
 /** What an MQTT 5 broker says in its acknowledgement; 3.1.1 has no way to refuse a message. */
-function publishError(topic: string, error: Error): LockstepError {
-  const code = 'code' in error ? error.code : undefined
+function publishError(topic: string, error: Error, code: number): LockstepError {
   if (code === 149) {
     return new LockstepError(
       'message-too-large',

@@ -1,0 +1,386 @@
+import assert from 'node:assert/strict'
+import { execFile } from 'node:child_process'
+import type { Socket } from 'node:net'
+import { describe, it } from 'node:test'
+import { promisify } from 'node:util'
+import { type ConnectMqttOptions, connectMqtt, openEmbeddedBroker } from '../../src/broker/index.ts'
+import { connection, Inbox, rejects } from '../suites/broker.ts'
+import { freePort } from '../support/mosquitto.ts'
+import { Reports } from '../support/reports.ts'
+import { answers, openScriptedBroker } from './scripted-broker.ts'
+
+const connect = 1
+const publish = 3
+const subscribe = 8
+const unsubscribe = 10
+
+const fast = { retry: { minDelayMs: 2, maxDelayMs: 4 } }
+
+async function open(url: string, options: ConnectMqttOptions = {}) {
+  const reports = new Reports()
+  return Object.assign(await connectMqtt(url, { onError: reports.onError, ...fast, ...options }), { reports })
+}
+
+function puback(packet: Buffer): Buffer {
+  // QoS 1 and a topic of one character: header 2, topic 3, id 2.
+  return Buffer.from([0x40, 2, packet[5]!, packet[6]!])
+}
+
+describe('connectMqtt: options', () => {
+  const refused = {
+    'what is no URL': 'localhost:1883/x y',
+    'an empty text': '',
+    'another scheme': 'http://user:secret@localhost',
+    'no host': 'mqtt://',
+    'port 0': 'mqtt://localhost:0',
+    'a port that is none': 'mqtt://user:secret@localhost:99999',
+    'a path over TCP': 'mqtt://user:secret@localhost/people',
+    'a password that is not percent-encoded': 'mqtt://user:secret%zz@localhost',
+  }
+  for (const [name, url] of Object.entries(refused)) {
+    it(`refuses ${name}, and shows no password`, async () => {
+      await assert.rejects(connectMqtt(url), error => {
+        assert.ok(error instanceof Error && 'code' in error)
+        assert.equal(error.code, 'invalid-option')
+        assert.doesNotMatch(error.message, /secret/)
+        return true
+      })
+    })
+  }
+
+  it('refuses values that cannot be', async () => {
+    const url = 'mqtt://localhost'
+    const options: ConnectMqttOptions[] = [
+      { keepaliveMs: 0 },
+      { connectTimeoutMs: Number.NaN },
+      { retry: { minDelayMs: 0 } },
+      { retry: { minDelayMs: 500, maxDelayMs: 100 } },
+      { limits: { maxInFlight: 0 } },
+      { protocolVersion: 3 as 4 },
+    ]
+    for (const each of options) await rejects(connectMqtt(url, each), 'invalid-option')
+    await rejects(connectMqtt('mqtts://localhost', { cert: 'none', key: 'none' }), 'invalid-option')
+  })
+
+  it('takes user name and password from the URL, percent-decoded', async () => {
+    const password = 'p@ss:/ wörd%'
+    await using broker = await openEmbeddedBroker({ port: 0, publishers: { 'a user': password } })
+    const url = `mqtt://a%20user:${encodeURIComponent(password)}@127.0.0.1:${broker.port}`
+    await using client = await open(url)
+    await connection(client)
+    await client.publish('people', 'x')
+  })
+
+  it('loads mqtt.js when it connects, not when the part is imported', async () => {
+    const script = `
+      import { createRequire } from 'node:module'
+      const loaded = () => Object.keys(createRequire(import.meta.url).cache).some(path => /[\\\\/]mqtt[\\\\/]/.test(path))
+      const { connectMqtt } = await import('lockstep/broker')
+      const before = loaded()
+      const broker = await connectMqtt('mqtt://127.0.0.1:1', { onError: () => {} })
+      await broker.close()
+      console.log(before, loaded())`
+    const { stdout } = await promisify(execFile)(process.execPath, [
+      ...['--conditions=lockstep-source', '--disable-warning=ExperimentalWarning', '--input-type=module'],
+      ...['--eval', script],
+    ])
+    assert.equal(stdout.trim(), 'false true')
+  })
+})
+
+describe('connectMqtt: connecting', () => {
+  it('resolves while nobody listens, says so once, and is up when somebody does', async () => {
+    const port = await freePort()
+    await using client = await open(`mqtt://user:secret@127.0.0.1:${port}`, {
+      username: 'service',
+      password: 'pw',
+    })
+    assert.equal(client.connected, false)
+    const report = await client.reports.stage('mqtt connection')
+    assert.deepEqual(report, {
+      stage: 'mqtt connection',
+      code: 'broker-unreachable',
+      text: `No broker listens at mqtt://127.0.0.1:${port}. Start it or correct the URL; it is tried again.`,
+    })
+    await using _broker = await openEmbeddedBroker({ port, publishers: { service: 'pw' } })
+    await connection(client)
+    assert.equal(client.reports.all.length, 1)
+  })
+
+  const refusals: [number, RegExp][] = [
+    [1, /does not speak MQTT 3\.1\.1\. Set protocolVersion to 5/],
+    [2, /does not take the client id "lockstep-[0-9a-f]{14}"\. Choose another clientId/],
+    [3, /not available now/],
+    [4, /user name or password is wrong/],
+    [5, /not authorized/],
+    [77, /with code 77/],
+  ]
+  for (const [code, text] of refusals) {
+    it(`explains the refusal ${code} once, and tries again`, async () => {
+      let attempts = 0
+      const enough = Promise.withResolvers<void>()
+      await using broker = await openScriptedBroker((_type, _packet, socket) => {
+        if (++attempts === 4) enough.resolve()
+        socket.end(answers.refuse(code))
+      })
+      await using client = await open(broker.url)
+      await enough.promise
+      assert.equal(client.reports.all.length, 1)
+      assert.equal(client.reports.all[0]!.code, 'broker-refused')
+      assert.match(client.reports.all[0]!.text, text)
+      assert.ok(client.reports.all[0]!.text.includes(broker.url))
+    })
+  }
+
+  it('explains that MQTT 5 is not spoken', async () => {
+    await using broker = await openEmbeddedBroker({ port: 0 })
+    await using client = await open(broker.url, { protocolVersion: 5 })
+    assert.match(
+      (await client.reports.stage('mqtt connection')).text,
+      /does not speak MQTT 5\. Set protocolVersion to 4/,
+    )
+  })
+
+  it('explains a port that answers nothing, or closes', async () => {
+    await using closing = await openScriptedBroker((_type, _packet, socket) => socket.end())
+    await using first = await open(closing.url)
+    assert.match(
+      (await first.reports.stage('mqtt connection')).text,
+      /closed the connection before it answered/,
+    )
+    await using silent = await openScriptedBroker(() => {})
+    await using second = await open(silent.url, { connectTimeoutMs: 20 })
+    const { code, text } = await second.reports.stage('mqtt connection')
+    assert.equal(code, 'broker-unreachable')
+    assert.match(text, /connack timeout/)
+  })
+
+  it('explains a host that is not known', async () => {
+    await using client = await open('mqtt://nowhere.invalid')
+    assert.match(
+      (await client.reports.stage('mqtt connection')).text,
+      /nowhere\.invalid:1883 (is not known|cannot be reached)/,
+    )
+  })
+
+  it('asks for a clean session, QoS 1 and a keepalive', async () => {
+    const packets: [number, Buffer][] = []
+    await using broker = await openScriptedBroker((type, packet, socket) => {
+      packets.push([type, packet])
+      if (type === connect) socket.write(answers.accept)
+      if (type === subscribe) socket.write(answers.granted(packet, [1]))
+      if (type === publish) socket.write(puback(packet))
+    })
+    await using client = await open(broker.url, { clientId: 'x', keepaliveMs: 20_000 })
+    await client.subscribe(['t'], () => {})
+    await connection(client)
+    await client.publish('t', 'p')
+    assert.deepEqual(
+      packets.map(([, packet]) => packet.toString('hex')),
+      [
+        // Protocol level 4, clean session, 20 s, id "x".
+        '100d00044d5154540402001400' + '0178',
+        // QoS 1.
+        `8206${packets[1]![1].subarray(2, 4).toString('hex')}00017401`,
+        // QoS 1, neither DUP nor RETAIN.
+        `3206000174${packets[2]![1].subarray(5, 7).toString('hex')}70`,
+      ],
+    )
+  })
+
+  it('says goodbye when it is closed', async () => {
+    const types: number[] = []
+    const goodbye = Promise.withResolvers<void>()
+    await using broker = await openScriptedBroker((type, _packet, socket) => {
+      types.push(type)
+      if (type === connect) socket.write(answers.accept)
+      if (type === 14) goodbye.resolve()
+    })
+    const client = await open(broker.url)
+    await connection(client)
+    await client.close()
+    await goodbye.promise
+    assert.deepEqual(types, [connect, 14])
+    assert.deepEqual(client.reports.all, [])
+  })
+
+  it('is closed at once while the broker has not answered yet', async () => {
+    const asked = Promise.withResolvers<void>()
+    await using broker = await openScriptedBroker(() => asked.resolve())
+    const client = await open(broker.url)
+    await asked.promise
+    await client.close()
+    assert.equal(broker.connections, 1)
+  })
+})
+
+describe('connectMqtt: subscriptions', () => {
+  it('is up only when each subscription is acknowledged, at first and again', async () => {
+    let hold: { packet: Buffer; socket: Socket } | undefined
+    let held = Promise.withResolvers<void>()
+    await using broker = await openScriptedBroker((type, packet, socket) => {
+      if (type === connect) socket.write(answers.accept)
+      if (type !== subscribe) return
+      hold = { packet, socket }
+      held.resolve()
+    })
+    const letGo = (): void => void hold!.socket.write(answers.granted(hold!.packet, [1, 1]))
+    await using client = await open(broker.url)
+    const changes: boolean[] = []
+    client.onConnection(now => changes.push(now))
+    const subscribed = client.subscribe(['a', 'b'], () => {})
+    for (let round = 0; round < 2; round++) {
+      await held.promise
+      held = Promise.withResolvers()
+      assert.equal(client.connected, false)
+      await rejects(client.publish('t', 'x'), 'broker-unreachable')
+      letGo()
+      await connection(client)
+      await subscribed
+      if (round === 0) broker.cut()
+      if (round === 0) await connection(client, false)
+    }
+    assert.deepEqual(changes, [true, false, true])
+  })
+
+  it('rejects a filter that the broker refuses, and leaves the other subscriptions alone', async () => {
+    await using broker = await openEmbeddedBroker({ port: 0 })
+    await using client = await open(broker.url)
+    const inbox = new Inbox()
+    await client.subscribe(['people'], inbox.listener)
+    await rejects(
+      client.subscribe(['groups', '$SYS/#'], () => assert.fail('a refused subscription hears nothing')),
+      'broker-refused',
+    )
+    await broker.publish('groups', 'x')
+    await broker.publish('people', 'x')
+    await inbox.reach(1)
+    assert.deepEqual(inbox.topics, ['people'])
+  })
+
+  it('reports a filter that was granted and is refused after a reconnect, and stays up', async () => {
+    let round = 0
+    await using broker = await openScriptedBroker((type, packet, socket) => {
+      if (type === connect) socket.write(answers.accept)
+      if (type === subscribe) socket.write(answers.granted(packet, [round++ === 0 ? 1 : 0x80]))
+    })
+    await using client = await open(broker.url)
+    await client.subscribe(['t'], () => {})
+    await connection(client)
+    await Promise.all([connection(client, false), broker.cut()])
+    const { code, text } = await client.reports.stage('mqtt subscription')
+    assert.equal(code, 'broker-refused')
+    assert.match(text, /refused the subscription to "t"/)
+    await connection(client)
+  })
+
+  it('leaves a broker that does not answer a SUBSCRIBE, and tries again', async () => {
+    let round = 0
+    await using broker = await openScriptedBroker((type, packet, socket) => {
+      if (type === connect) socket.write(answers.accept)
+      if (type === subscribe && round++ > 0) socket.write(answers.granted(packet, [1]))
+    })
+    await using client = await open(broker.url, { connectTimeoutMs: 30 })
+    await client.subscribe(['t'], () => {})
+    await connection(client)
+    assert.match(client.reports.all[0]!.text, /acknowledged no subscription/)
+  })
+
+  it('unsubscribes when the last listener of a filter has gone, and waits for the answer before it subscribes again', async () => {
+    const log: string[] = []
+    let unsubscribed: (() => void) | undefined
+    let asked = Promise.withResolvers<void>()
+    await using broker = await openScriptedBroker((type, packet, socket) => {
+      if (type === connect) socket.write(answers.accept)
+      if (type === subscribe) {
+        log.push('subscribe')
+        socket.write(answers.granted(packet, [1]))
+      }
+      if (type === unsubscribe) {
+        log.push('unsubscribe')
+        unsubscribed = () => void socket.write(Buffer.from([0xb0, 2, packet[2]!, packet[3]!]))
+        asked.resolve()
+      }
+    })
+    await using client = await open(broker.url)
+    await connection(client)
+    const first = await client.subscribe(['t'], () => {})
+    const second = await client.subscribe(['t'], () => {})
+    await first.close()
+    await second.close()
+    const third = client.subscribe(['t'], () => {})
+    await asked.promise
+    log.push('answer')
+    unsubscribed!()
+    await third
+    assert.deepEqual(log, ['subscribe', 'subscribe', 'unsubscribe', 'answer', 'subscribe'])
+    asked = Promise.withResolvers()
+  })
+})
+
+describe('connectMqtt: publications', () => {
+  it('sends no more than the limit in flight, and the rest in order', async () => {
+    const seen: string[] = []
+    const open_: (() => void)[] = []
+    let arrived = Promise.withResolvers<void>()
+    await using broker = await openScriptedBroker((type, packet, socket) => {
+      if (type === connect) socket.write(answers.accept)
+      if (type !== publish) return
+      seen.push(packet.subarray(7).toString())
+      open_.push(() => void socket.write(puback(packet)))
+      arrived.resolve()
+    })
+    await using client = await open(broker.url, { limits: { maxInFlight: 1, maxWaiting: 3 } })
+    await connection(client)
+    const published = ['1', '2', '3'].map(payload => client.publish('t', payload))
+    await rejects(client.publish('t', '4'), 'overloaded')
+    for (let index = 0; index < 3; index++) {
+      await arrived.promise
+      arrived = Promise.withResolvers()
+      assert.deepEqual(seen, ['1', '2', '3'].slice(0, index + 1))
+      open_[index]!()
+      await published[index]
+    }
+  })
+
+  it('rejects a publication that is not acknowledged in time, and leaves a broker that acknowledges nothing', async () => {
+    const published: string[] = []
+    await using broker = await openScriptedBroker((type, packet, socket) => {
+      if (type === connect) socket.write(answers.accept)
+      if (type === publish) published.push(packet.subarray(7).toString())
+    })
+    await using client = await open(broker.url)
+    await connection(client)
+    const patient = rejects(client.publish('t', 'patient'), 'broker-unreachable')
+    const hasty = rejects(client.publish('t', 'hasty', { timeoutMs: 20 }), 'timeout')
+    await Promise.all([patient, hasty, connection(client, false)])
+    await connection(client)
+    assert.match(client.reports.all[0]!.text, /acknowledges nothing/)
+    assert.equal(broker.connections, 2)
+    assert.deepEqual(published, ['patient', 'hasty'], 'nothing is sent again by itself')
+  })
+
+  it('drops a delivery over the limit and reports it', async () => {
+    await using broker = await openEmbeddedBroker({ port: 0 })
+    await using client = await open(broker.url, { limits: { maxPayloadBytes: 10 } })
+    const inbox = new Inbox()
+    await client.subscribe(['people'], inbox.listener)
+    await broker.publish('people', 'x'.repeat(11))
+    await broker.publish('people', 'x'.repeat(10))
+    await inbox.reach(1)
+    assert.deepEqual(inbox.payloads, ['x'.repeat(10)])
+    assert.equal((await client.reports.stage('mqtt message')).code, 'message-too-large')
+  })
+
+  it('counts bytes, not characters', async () => {
+    await using broker = await openEmbeddedBroker({ port: 0, publishers: { a: 'b' } })
+    await using client = await open(broker.url, {
+      username: 'a',
+      password: 'b',
+      limits: { maxPayloadBytes: 9 },
+    })
+    await connection(client)
+    await client.publish('t', '日本語')
+    await rejects(client.publish('t', '日本語!'), 'message-too-large')
+  })
+})
