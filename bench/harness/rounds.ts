@@ -1,0 +1,37 @@
+/**
+ * Measures the variants of a question in rounds, each variant once per round and each round in another order, so
+ * that what the machine does meanwhile hits all of them alike.
+ */
+import type { Figures, Prepared, Round } from './question.ts'
+
+/** Measures all rounds. Errors: those of a variant that fails twice in a row. */
+export async function measureRounds(
+  prepared: Prepared,
+  progress: (text: string) => void,
+): Promise<readonly Round[]> {
+  const { variants, rounds } = prepared
+  const measured: Round[] = []
+  for (let number = 0; number < rounds; number++) {
+    const round: Record<string, Figures> = {}
+    for (let index = 0; index < variants.length; index++) {
+      const variant = variants[(index + number) % variants.length]!
+      progress(`round ${number + 1} of ${rounds}: ${variant.name}`)
+      round[variant.name] = await measureTwice(variant.measure, progress)
+    }
+    measured.push(round)
+  }
+  return measured
+}
+
+/** Once more where it failed: one lost connection should not cost the whole run. */
+async function measureTwice(
+  measure: () => Promise<Figures>,
+  progress: (text: string) => void,
+): Promise<Figures> {
+  try {
+    return await measure()
+  } catch (error) {
+    progress(`failed, once more: ${error instanceof Error ? error.message : String(error)}`)
+    return await measure()
+  }
+}

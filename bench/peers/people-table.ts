@@ -1,0 +1,51 @@
+/**
+ * The people in a plain SQLite table, as one writes it without Lockstep: state only, no changes, no versions.
+ *
+ * Each PATCH is one transaction: read, merge, update. Statements are prepared once and the journal is a WAL, so
+ * that what is compared is the work and not an oversight.
+ */
+import { DatabaseSync } from 'node:sqlite'
+import { createPerson, type Person } from '../harness/people.ts'
+
+export interface TableOptions {
+  readonly file: string
+  readonly synchronous: 'FULL' | 'NORMAL'
+  readonly people: number
+}
+
+export interface PeopleTable {
+  /** The JSON text of the state after; `undefined` where there is no such person. */
+  patch(id: string, patch: Partial<Person>): string | undefined
+  close(): void
+}
+
+export function openPeopleTable({ file, synchronous, people }: TableOptions): PeopleTable {
+  const database = new DatabaseSync(file)
+  database.exec(`PRAGMA journal_mode = WAL; PRAGMA synchronous = ${synchronous}; PRAGMA cache_size = -32768`)
+  database.exec('CREATE TABLE person (id TEXT PRIMARY KEY, state TEXT NOT NULL) WITHOUT ROWID')
+  const begin = database.prepare('BEGIN IMMEDIATE')
+  const commit = database.prepare('COMMIT')
+  const read = database.prepare('SELECT state FROM person WHERE id = ?')
+  const update = database.prepare('UPDATE person SET state = ? WHERE id = ?')
+  const insert = database.prepare('INSERT INTO person (id, state) VALUES (?, ?)')
+  begin.run()
+  for (let number = 0; number < people; number++) {
+    insert.run(`person-${number}`, JSON.stringify(createPerson(number)))
+  }
+  commit.run()
+  return {
+    patch(id, patch) {
+      begin.run()
+      try {
+        const row = read.get(id)
+        if (row === undefined) return undefined
+        const text = JSON.stringify({ ...JSON.parse(row['state'] as string), ...patch })
+        update.run(text, id)
+        return text
+      } finally {
+        commit.run()
+      }
+    },
+    close: () => database.close(),
+  }
+}

@@ -1,0 +1,115 @@
+/**
+ * Answers the benchmark's questions: `npm run bench`, or `npm run bench -- patch relay`, or with `--quick`.
+ *
+ * Writes bench/results/<question>.json and .md, except where it is quick. Says at the end which targets were
+ * missed; the exit code tells only whether everything was measured.
+ */
+import { spawnSync } from 'node:child_process'
+import { existsSync, readFileSync } from 'node:fs'
+import { mkdir, rm, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { parseArgs } from 'node:util'
+import { question as patch } from './patch.ts'
+import { question as relay } from './relay.ts'
+import { type Machine, readMachine } from './harness/machine.ts'
+import { findMosquitto } from './harness/mosquitto.ts'
+import type { Question } from './harness/question.ts'
+import { type Answer, createAnswer, formatAnswer } from './harness/report.ts'
+import { measureRounds } from './harness/rounds.ts'
+
+const questions: readonly Question[] = [patch, relay]
+const here = import.meta.dirname
+const root = join(here, '..')
+
+const { values, positionals } = parseArgs({
+  allowPositionals: true,
+  options: { quick: { type: 'boolean', default: false }, results: { type: 'string' } },
+})
+const { quick } = values
+const results = values.results ?? (quick ? undefined : join(here, 'results'))
+const asked = positionals.length === 0 ? questions : positionals.map(findQuestion)
+
+installPeers()
+const startMs = performance.now()
+const folder = join(root, '.lockstep', `bench-${process.pid}`)
+await mkdir(folder, { recursive: true })
+process.once('SIGINT', () => process.exit(130))
+const mosquitto = findMosquitto()
+const answers: Answer[] = []
+let failures = 0
+try {
+  progress('looking at the machine')
+  const machine = await readMachine(folder, mosquitto, readVersions())
+  if (machine.busyBefore > 0.1) {
+    progress(`others use ${Math.round(machine.busyBefore * 100)} % of the processors: do not quote this run`)
+  }
+  for (const question of asked) {
+    try {
+      answers.push(await ask(question, machine))
+    } catch (error) {
+      failures++
+      progress(`${question.name} could not be measured: ${error instanceof Error ? error.stack : error}`)
+    }
+  }
+} finally {
+  await rm(folder, { recursive: true, force: true })
+}
+progress(`done in ${Math.round((performance.now() - startMs) / 1_000)} s`)
+for (const { question, claims } of answers) {
+  for (const { text, verdict } of claims) {
+    if (!verdict.startsWith('met')) console.log(`${question}: ${verdict}: ${text}`)
+  }
+}
+process.exit(failures === 0 ? 0 : 1)
+
+async function ask(question: Question, machine: Machine): Promise<Answer> {
+  const own = join(folder, question.name)
+  await mkdir(own, { recursive: true })
+  const say = (text: string): void => progress(`${question.name}: ${text}`)
+  say('preparing')
+  await using prepared = await question.prepare({ quick, folder: own, mosquitto, progress: say })
+  const rounds = await measureRounds(prepared, say)
+  const answer = createAnswer(question, prepared, rounds, { machine, quick })
+  const text = formatAnswer(answer)
+  console.log(`\n${text}`)
+  if (results !== undefined) {
+    await mkdir(results, { recursive: true })
+    await writeFile(join(results, `${question.name}.json`), `${JSON.stringify(answer, null, 2)}\n`)
+    await writeFile(join(results, `${question.name}.md`), text)
+  }
+  await rm(own, { recursive: true, force: true })
+  return answer
+}
+
+function progress(text: string): void {
+  const seconds = (performance.now() / 1_000).toFixed(0).padStart(4)
+  console.error(`${seconds} s  ${text}`)
+}
+
+function findQuestion(name: string): Question {
+  const found = questions.find(question => question.name === name)
+  if (found !== undefined) return found
+  console.error(`There is no question ${name}. Known: ${questions.map(question => question.name).join(', ')}.`)
+  process.exit(1)
+}
+
+/** The peers have a lockfile of their own; without them nothing can be compared. */
+function installPeers(): void {
+  const peers = join(here, 'peers')
+  if (existsSync(join(peers, 'node_modules', '.package-lock.json'))) return
+  progress('installing the peers: npm ci in bench/peers')
+  const options = { cwd: peers, stdio: 'inherit', shell: process.platform === 'win32' } as const
+  const { status } = spawnSync('npm', ['ci', '--no-audit', '--no-fund'], options)
+  if (status !== 0) process.exit(1)
+}
+
+function readVersions(): Record<string, string> {
+  const own = readManifest(root).dependencies
+  const peers = readManifest(join(here, 'peers')).dependencies
+  const { aedes, mqtt } = own
+  return { aedes: aedes!, mqtt: mqtt!, ...peers }
+}
+
+function readManifest(folder: string): { readonly dependencies: Record<string, string> } {
+  return JSON.parse(readFileSync(join(folder, 'package.json'), 'utf8'))
+}
