@@ -94,7 +94,7 @@ try {
 } catch (error) {
   await stop((error as Error).message)
 }
-frontDoor.show(urls, broker.url)
+frontDoor.show(Object.fromEntries(names.map(name => [name, urls[name]!])), broker.url)
 
 const lines = names.map(name => {
   const address = `${urls[name]}/${name}`
