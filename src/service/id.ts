@@ -18,6 +18,11 @@ export function createTimeSortableId(timeMs: number = Date.now()): string {
   return time + random
 }
 
+/** May it be the id of a request: 1 to 128 visible ASCII characters? */
+export function isRequestId(text: string): boolean {
+  return /^[\x21-\x7e]{1,128}$/.test(text)
+}
+
 /** Makes a short random id for a request that brings none. */
 export function createRequestId(): string {
   let id = ''

@@ -4,16 +4,18 @@
  * A declaration names a collection's path and the JSON Schema of its representations. It does no I/O and knows
  * no store, so the same declaration may be used by several services. PROTOCOL.md §2 and §4.
  */
-import { Compile, type XSchema, type XStatic } from 'typebox/schema'
+import type { XSchema, XStatic } from 'typebox/schema'
 import {
-  encodeSegment,
   type Fault,
   formatPath,
   type JsonObject,
   LockstepError,
+  maxSegmentBytes,
+  maxSegments,
   quote,
 } from '../contract/index.ts'
 import { createTimeSortableId } from './id.ts'
+import { compileSchema } from './schema.ts'
 
 export interface ResourceOptions<Schema extends XSchema> {
   /**
@@ -25,7 +27,7 @@ export interface ResourceOptions<Schema extends XSchema> {
   readonly generateId?: () => string
   /** The largest body in bytes. @default 1_048_576 */
   readonly maxBodyBytes?: number
-  /** Items per page of the list where the request does not say. @default 100 */
+  /** Items per page of the list where the request does not say, at most 1,000. @default 100 */
   readonly pageSize?: number
 }
 
@@ -52,11 +54,17 @@ export interface Resource<State extends object> {
   in(...parentIds: readonly string[]): Collection<State>
 }
 
+/** The most items on one page of a list. */
+export const maxPageSize = 1_000
+
 /** The type of a resource's representations: `type Person = StateOf<typeof people>`. */
 export type StateOf<R> = R extends Resource<infer State> ? State : never
 
-type WithId<State> = State extends object ? { id: string } & Omit<State, 'id'> : { id: string }
-const faultLimit = 100
+/** Without `id`; members that are declared and an index signature are both kept, each type of a union for itself. */
+export type OmitId<State> = State extends object
+  ? { [Name in keyof State as Name extends 'id' ? never : Name]: State[Name] }
+  : unknown
+type WithId<State> = State extends object ? { id: string } & OmitId<State> : { id: string }
 
 /**
  * Declares a resource. Nested collections name their parents' ids in braces: `people/{person}/friends`.
@@ -71,16 +79,18 @@ export function defineResource<const Schema extends XSchema>(
   options: ResourceOptions<Schema>,
 ): Resource<WithId<XStatic<Schema>>> {
   const names = parseTemplate(template)
-  const schema = withIdDeclared(template, options.schema)
-  const check = compileSchema(template, schema)
+  const { maxBodyBytes = 1_048_576, pageSize = 100, generateId = createTimeSortableId } = options
+  checkCount(template, 'maxBodyBytes', maxBodyBytes, 1_073_741_824)
+  checkCount(template, 'pageSize', pageSize, maxPageSize)
+  const { schema, validate } = compileSchema(template, options.schema)
   const resource: Resource<WithId<XStatic<Schema>>> = {
     template,
     route: names.join('/'),
     schema,
-    generateId: options.generateId ?? createTimeSortableId,
-    maxBodyBytes: options.maxBodyBytes ?? 1_048_576,
-    pageSize: options.pageSize ?? 100,
-    validate: check,
+    generateId,
+    maxBodyBytes,
+    pageSize,
+    validate,
     in(...parentIds) {
       if (parentIds.length !== names.length - 1) {
         throw new LockstepError(
@@ -100,10 +110,11 @@ function parseTemplate(template: string): string[] {
   const segments = template.split('/')
   const isUsable =
     segments.length % 2 === 1 &&
+    segments.length < maxSegments &&
     segments.every((segment, index) =>
       index % 2 === 1
         ? /^\{[A-Za-z][A-Za-z0-9_]*\}$/.test(segment)
-        : /^[A-Za-z0-9-][A-Za-z0-9_-]*$/.test(segment) && encodeSegment(segment) === segment,
+        : /^[A-Za-z0-9-][A-Za-z0-9_-]*$/.test(segment) && segment.length <= maxSegmentBytes,
     )
   if (!isUsable) {
     throw new LockstepError(
@@ -114,64 +125,10 @@ function parseTemplate(template: string): string[] {
   return segments.filter((_, index) => index % 2 === 0)
 }
 
-/** Without this, a schema with `additionalProperties: false` would refuse the `id` that every representation has. */
-function withIdDeclared(template: string, schema: XSchema): JsonObject {
-  if (typeof schema !== 'object' || schema === null || Array.isArray(schema)) {
-    throw new LockstepError('invalid-option', `The schema of ${quote(template)} is not an object.`)
-  }
-  const declared = structuredClone(schema) as unknown as JsonObject
-  const type = declared['type']
-  if (type !== undefined && type !== 'object') {
-    throw new LockstepError(
-      'invalid-option',
-      `The schema of ${quote(template)} has the type ${quote(type)}; a representation is an object.`,
-    )
-  }
-  const properties = (declared['properties'] ?? {}) as JsonObject
-  return { type: 'object', ...declared, properties: { id: { type: 'string' }, ...properties } }
-}
-
-function compileSchema(template: string, schema: JsonObject): (state: JsonObject) => readonly Fault[] {
-  let validator: ReturnType<typeof Compile>
-  try {
-    validator = Compile(schema as unknown as XSchema)
-  } catch (cause) {
-    throw new LockstepError(
-      'invalid-option',
-      `The schema of ${quote(template)} cannot be compiled: ${String(cause)}`,
-      { cause },
-    )
-  }
-  return state => (validator.Check(state) ? [] : toFaults(validator.Errors(state)[1]))
-}
-
-type SchemaError = ReturnType<ReturnType<typeof Compile>['Errors']>[1][number]
-
-/** The pointer names the member at fault itself, also where it is missing or should not be there. */
-function toFaults(errors: readonly SchemaError[]): Fault[] {
-  const faults: Fault[] = []
-  for (const error of errors) {
-    if (error.keyword === 'required') {
-      for (const name of error.params.requiredProperties) {
-        faults.push({ pointer: `${error.instancePath}/${escapePointer(name)}`, detail: 'is required' })
-      }
-    } else if (error.keyword === 'additionalProperties') {
-      for (const name of error.params.additionalProperties) {
-        faults.push({
-          pointer: `${error.instancePath}/${escapePointer(name)}`,
-          detail: 'is not a known member',
-        })
-      }
-    } else if (error.keyword !== 'boolean') {
-      faults.push({ pointer: error.instancePath, detail: error.message })
-    }
-    if (faults.length >= faultLimit) break
-  }
-  return faults.length > 0
-    ? faults.slice(0, faultLimit)
-    : [{ pointer: '', detail: 'does not fit the schema' }]
-}
-
-function escapePointer(name: string): string {
-  return name.replaceAll('~', '~0').replaceAll('/', '~1')
+function checkCount(template: string, name: string, value: number, max: number): void {
+  if (Number.isSafeInteger(value) && value > 0 && value <= max) return
+  throw new LockstepError(
+    'invalid-option',
+    `${name} of ${quote(template)} is ${quote(value)}. Give a whole number from 1 to ${max}.`,
+  )
 }

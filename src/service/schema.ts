@@ -1,0 +1,96 @@
+/**
+ * JSON Schemas of representations: checked when they are declared, compiled once, and what a state does against them.
+ */
+import { Compile, Errors, Meta, type XSchema } from 'typebox/schema'
+import { Settings } from 'typebox/system'
+import { type Fault, isJsonObject, type JsonObject, LockstepError, quote } from '../contract/index.ts'
+
+export interface CompiledSchema {
+  /** As it was declared, with `type: object` and the `id`. */
+  readonly schema: Readonly<JsonObject>
+  /** The faults of a state, at most 100; `[]` where it fits. */
+  validate(state: JsonObject): readonly Fault[]
+}
+
+const metaSchemaId = 'https://json-schema.org/draft/2020-12/schema'
+const faultLimit = 100
+
+/** Compiles the schema of a resource's representations. Errors: `invalid-option` where it is none. */
+export function compileSchema(template: string, schema: XSchema): CompiledSchema {
+  const refuse = (reason: string, cause?: unknown): LockstepError =>
+    new LockstepError('invalid-option', `The schema of ${quote(template)} cannot be used: ${reason}.`, {
+      cause,
+    })
+  let declared: JsonObject
+  try {
+    declared = JSON.parse(JSON.stringify(schema)) as JsonObject
+  } catch (cause) {
+    throw refuse('it is not JSON', cause)
+  }
+  if (!isJsonObject(declared)) throw refuse('it is not an object')
+  // The compiler takes what it does not understand for no restriction at all.
+  const [fault] = readFaults(Meta[metaSchemaId], declared)
+  if (fault !== undefined) throw refuse(`${fault.pointer} ${fault.detail}`)
+  const { type = 'object', properties = {} } = declared
+  if (type !== 'object') throw refuse(`its type is ${JSON.stringify(type)}; a representation is an object`)
+  const { id = { type: 'string' } } = properties as JsonObject
+  if (!mayBeString(id)) throw refuse('its "id" cannot be a string')
+  // Without the id, a schema with `additionalProperties: false` would refuse what every representation has.
+  const whole = { ...declared, type, properties: { ...(properties as JsonObject), id } }
+  const compiled = whole as unknown as XSchema
+  try {
+    const validator = Compile(compiled)
+    return { schema: whole, validate: state => (validator.Check(state) ? [] : readFaults(compiled, state)) }
+  } catch (cause) {
+    throw refuse(`it cannot be compiled (${String(cause)})`, cause)
+  }
+}
+
+function mayBeString(schema: JsonObject[string]): boolean {
+  if (!isJsonObject(schema)) return schema === true
+  const { type = 'string' } = schema
+  return [type].flat().includes('string')
+}
+
+/** At least one fault of a value that does not fit. Each pointer names the member at fault, also a missing one. */
+function readFaults(schema: XSchema, value: JsonObject): Fault[] {
+  const [fits, errors] = listErrors(schema, value)
+  if (fits) return []
+  const faults = errors.flatMap(({ keyword, params, schemaPath, instancePath, message }): Fault[] => {
+    switch (keyword) {
+      case 'required':
+        return params.requiredProperties.map(name => faultOf(instancePath, name, 'is required'))
+      case 'unevaluatedProperties':
+        return params.unevaluatedProperties.map(name =>
+          faultOf(instancePath, String(name), 'is not a known member'),
+        )
+      case 'boolean': {
+        const isUnknown = schemaPath.endsWith('/additionalProperties')
+        return [{ pointer: instancePath, detail: isUnknown ? 'is not a known member' : 'is not allowed' }]
+      }
+      // The errors of the additional members themselves came before.
+      case 'additionalProperties':
+        return []
+      default:
+        return [{ pointer: instancePath, detail: message }]
+    }
+  })
+  return faults.length > 0
+    ? faults.slice(0, faultLimit)
+    : [{ pointer: '', detail: 'does not fit the schema' }]
+}
+
+/** TypeBox stops after 8 errors, which for a form is too early; its limit can only be set for all. */
+function listErrors(schema: XSchema, value: JsonObject): ReturnType<typeof Errors> {
+  const { maxErrors } = Settings.Get()
+  Settings.Set({ maxErrors: faultLimit })
+  try {
+    return Errors(schema, value)
+  } finally {
+    Settings.Set({ maxErrors })
+  }
+}
+
+function faultOf(pointer: string, name: string, detail: string): Fault {
+  return { pointer: `${pointer}/${name.replaceAll('~', '~0').replaceAll('/', '~1')}`, detail }
+}
