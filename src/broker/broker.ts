@@ -33,7 +33,7 @@ export interface Broker extends AsyncDisposable {
    * Resolves when the broker has acknowledged the message. MUST keep the order of calls per connection.
    * MUST NOT queue while disconnected: it rejects at once with `broker-unreachable`, as do publications whose
    * acknowledgement is open when the connection is lost. Errors: also `message-too-large`, `broker-refused`,
-   * `timeout`, `closed`.
+   * `overloaded` where too many wait, `timeout`, `invalid-topic`, `closed`.
    */
   publish(topic: string, payload: string, options?: PublishOptions): Promise<void>
 
@@ -41,7 +41,7 @@ export interface Broker extends AsyncDisposable {
    * Calls `listener` for each delivery whose topic matches one of the filters. Resolves at the first
    * acknowledgement, which is when the connection comes up where it is down; MUST renew the subscription after
    * each reconnect by itself. A delivery that matches several filters MAY come several times. A listener that
-   * throws MUST NOT harm other listeners. Errors: `broker-refused` where the broker denies a filter, `closed`.
+   * throws MUST NOT harm other listeners. Errors: `broker-refused` where the broker denies a filter, `invalid-topic` for what is no filter, `closed`.
    */
   subscribe(filters: readonly string[], listener: (delivery: Delivery) => void): Promise<Subscription>
 

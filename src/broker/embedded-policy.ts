@@ -3,7 +3,7 @@
  *
  * Without credentials one may subscribe and not publish: the topics of a mirror belong to its services, and a
  * stranger must not be able to fool followers. With a publisher's name and password one may publish too. Topics
- * that begin with `$` are nobody's. Each client's part of memory is bounded.
+ * that begin with `$` are nobody's. Where readers are named, nobody else comes in. Each client's part of memory is bounded.
  */
 import { createHash, timingSafeEqual } from 'node:crypto'
 import type { AedesOptions, AuthenticateError, Client } from 'aedes'
@@ -14,6 +14,8 @@ import type { RetainedMessages } from './retained-messages.ts'
 export interface EmbeddedPolicyOptions {
   /** Passwords by user name. */
   readonly publishers: Readonly<Record<string, string>>
+  /** Passwords by user name of those who may only subscribe. */
+  readonly readers: 'anyone' | Readonly<Record<string, string>>
   readonly maxSubscriptions: number
   readonly maxFilterChars: number
   readonly retained: RetainedMessages<Buffer>
@@ -34,12 +36,14 @@ type Policy = Required<
   forget(client: Client, filters: readonly string[]): void
 }
 
-/** CONNACK's return code for a wrong user name or password (MQTT 3.1.1 §3.2.2.3). */
+/** CONNACK's return codes (MQTT 3.1.1 §3.2.2.3). */
 const badCredentials = 4
+const notAuthorized = 5
 
 export function createEmbeddedPolicy(options: EmbeddedPolicyOptions): Policy {
-  const { report, retained } = options
-  const isPassword = createPasswordCheck(options.publishers)
+  const { report, retained, readers } = options
+  const isPublisher = createPasswordCheck(options.publishers)
+  const isReader = createPasswordCheck(readers === 'anyone' ? {} : readers)
   const visitors = new WeakMap<object, Visitor>()
 
   return {
@@ -47,16 +51,22 @@ export function createEmbeddedPolicy(options: EmbeddedPolicyOptions): Policy {
       packet.clean = true
       // Without a namespace of its own, a stranger could throw a service out by its client id.
       if (packet.clientId !== '') packet.clientId = `${ownerOf(packet.username)}:${packet.clientId}`
-      if (packet.username === undefined) delete packet.will
+      if (packet.username === undefined || !isPublisher(packet.username, packet.password)) delete packet.will
       callback(null, true)
     },
 
     authenticate(client, username, password, done) {
-      const mayPublish = username !== undefined && isPassword(username, password)
-      if (username !== undefined && !mayPublish) {
-        const text = `A client at ${addressOf(client)} gave the user name ${quote(username)} with a wrong password, or there is no such publisher.`
+      const mayPublish = username !== undefined && isPublisher(username, password)
+      const mayRead =
+        username === undefined ? readers === 'anyone' : mayPublish || isReader(username, password)
+      if (!mayRead) {
+        const who =
+          username === undefined
+            ? 'no user name'
+            : `the user name ${quote(username)} with a wrong password, or it is not known`
+        const text = `A client at ${addressOf(client)} was refused: it gave ${who}.`
         report(new LockstepError('broker-refused', text), { stage: 'embedded broker login' })
-        done(loginError(), null)
+        done(loginError(username === undefined ? notAuthorized : badCredentials), null)
         return
       }
       visitors.set(client, { mayPublish, filterChars: 0, filters: new Set() })
@@ -80,7 +90,7 @@ export function createEmbeddedPolicy(options: EmbeddedPolicyOptions): Policy {
     authorizeSubscribe(client, subscription, callback) {
       // Aedes ends an UNSUBSCRIBE one turn later; a SUBSCRIBE to the same filter must not overtake it.
       setImmediate(() => {
-        const granted = mayRead(visitors.get(client), subscription.topic)
+        const granted = grant(visitors.get(client), subscription.topic)
         callback(null, granted ? { ...subscription, qos: subscription.qos === 0 ? 0 : 1 } : null)
       })
     },
@@ -94,7 +104,7 @@ export function createEmbeddedPolicy(options: EmbeddedPolicyOptions): Policy {
     },
   }
 
-  function mayRead(visitor: Visitor | undefined, filter: string): boolean {
+  function grant(visitor: Visitor | undefined, filter: string): boolean {
     if (visitor === undefined || filter.startsWith('$') || !isTopicFilter(filter)) return false
     if (visitor.filters.has(filter)) return true
     if (visitor.filters.size >= options.maxSubscriptions) return false
@@ -133,8 +143,8 @@ function ownerOf(username: string | undefined): string {
   return username === undefined ? 'anyone' : `publisher:${encodeURIComponent(username)}`
 }
 
-function loginError(): AuthenticateError {
-  return Object.assign(new Error('bad user name or password'), { returnCode: badCredentials })
+function loginError(returnCode: number): AuthenticateError {
+  return Object.assign(new Error('the login was refused'), { returnCode })
 }
 
 function addressOf(client: Client | null): string {

@@ -2,7 +2,8 @@
  * A small MQTT 3.1.1 broker inside the process, with a TCP listener for everyone else.
  *
  * For development, tests and small systems: it keeps no sessions, persists nothing and speaks no MQTT 5, TLS or
- * WebSocket. Who may do what is in embedded-policy.ts: anyone may subscribe, only publishers may publish.
+ * WebSocket. Who may do what is in embedded-policy.ts: anyone may subscribe, only publishers may publish. Open it
+ * to a network (`host`) only where whoever is on it may read all, or name the `readers`.
  */
 import type { Aedes } from 'aedes'
 import { LockstepError, quote } from '../contract/index.ts'
@@ -24,6 +25,8 @@ export interface EmbeddedBrokerOptions {
   readonly port?: number
   /** Passwords by user name of those who may publish from outside this process. @default {} */
   readonly publishers?: Readonly<Record<string, string>>
+  /** Who else may subscribe: `'anyone'`, or passwords by user name. @default 'anyone' */
+  readonly readers?: 'anyone' | Readonly<Record<string, string>>
   /** A client that has not said CONNECT by then is cut. @default 10_000 */
   readonly connectTimeoutMs?: number
   /** A subscriber that is over `maxWaitingBytes` for so long is cut; until then it holds up all. @default 1_000 */
@@ -71,6 +74,7 @@ export async function openEmbeddedBroker(options: EmbeddedBrokerOptions = {}): P
   const retained = createRetainedMessages<Buffer>(limits.maxRetained)
   const policy = createEmbeddedPolicy({
     publishers: options.publishers ?? {},
+    readers: options.readers ?? 'anyone',
     maxSubscriptions: limits.maxSubscriptions,
     maxFilterChars: limits.maxPacketBytes,
     retained,
@@ -179,7 +183,7 @@ function createEmbeddedBroker(inside: Inside): EmbeddedBroker {
   }
 
   const broker: EmbeddedBroker = {
-    url: `mqtt://${host.includes(':') ? `[${host}]` : host}:${listener.port}`,
+    url: `mqtt://${reachableHost(host)}:${listener.port}`,
     port: listener.port,
 
     get clients() {
@@ -221,6 +225,13 @@ function createEmbeddedBroker(inside: Inside): EmbeddedBroker {
     [Symbol.asyncDispose]: () => broker.close(),
   }
   return broker
+}
+
+/** An address that means "all of this machine's" is none to connect to. */
+function reachableHost(host: string): string {
+  if (host === '0.0.0.0') return '127.0.0.1'
+  if (host === '::') return '[::1]'
+  return host.includes(':') ? `[${host}]` : host
 }
 
 function reportClient(report: ReportError, error: Error): void {

@@ -67,7 +67,7 @@ function explainNoAnswer(address: MqttAddress, { reason, protocolVersion }: Mqtt
     return `TLS with the broker at ${at} failed (${code}). Check that it is a TLS port, and give the authority's certificate as ca.`
   }
   if (reason !== undefined)
-    return `The broker at ${at} cannot be reached: ${textOf(reason)}. It is tried again.`
+    return `The broker at ${at} gives no answer that can be used: ${textOf(reason)}. Check that it is an MQTT port; it is tried again.`
   const hint = protocolVersion === 5 ? ' Some brokers do so when they do not speak MQTT 5.' : ''
   return `The broker at ${at} closed the connection before it answered. Check that it is an MQTT port.${hint}`
 }

@@ -137,8 +137,8 @@ export function openMqttSession(
   client.on('message', (topic, payload, packet) => events.onMessage(topic, payload, packet.retain))
   client.on('error', error => {
     reason ??= error
-    // An error after CONNACK is a breach of the protocol, not always one that ends the connection by itself.
-    if (accepted !== undefined) client.stream.destroy()
+    // A breach of the protocol does not always end the connection by itself.
+    client.stream.destroy()
   })
   client.on('disconnect', packet => {
     reason ??= new Error(`the broker ended it with reason code ${packet.reasonCode}`)

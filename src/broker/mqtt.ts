@@ -57,6 +57,9 @@ export async function connectMqtt(url: string, options: ConnectMqttOptions = {})
   return new MqttBroker(await loadMqtt(), settings, createErrorReport(options.onError))
 }
 
+/** MQTT counts a keepalive in 16 bits of seconds. */
+const maxKeepaliveMs = 65_535_000
+
 /** mqtt.js is loaded by those who connect, not by all who import this part. */
 async function loadMqtt(): Promise<MqttConnect> {
   try {
@@ -77,18 +80,23 @@ function readSettings(url: string, options: ConnectMqttOptions): MqttBrokerSetti
   if (protocolVersion !== 4 && protocolVersion !== 5) {
     throw new LockstepError('invalid-option', `protocolVersion is ${quote(protocolVersion)}. Give 4 or 5.`)
   }
+  const username = options.username ?? address.username
+  const password = options.password ?? address.password
+  if (password !== undefined && username === undefined) {
+    throw new LockstepError('invalid-option', 'There is a password and no user name. Give username too.')
+  }
   const minDelayMs = atLeast(1, 'retry.minDelayMs', retry.minDelayMs ?? 200)
   return {
     address,
     protocolVersion,
     // 23 characters are the most that every broker must take (MQTT 3.1.1 §3.1.3.1).
     clientId: options.clientId ?? `lockstep-${randomBytes(7).toString('hex')}`,
-    username: options.username ?? address.username,
-    password: options.password ?? address.password,
+    username,
+    password,
     ca: options.ca,
     cert: options.cert,
     key: options.key,
-    keepaliveMs: atLeast(1_000, 'keepaliveMs', options.keepaliveMs ?? 15_000),
+    keepaliveMs: Math.min(atLeast(1_000, 'keepaliveMs', options.keepaliveMs ?? 15_000), maxKeepaliveMs),
     connectTimeoutMs: atLeast(1, 'connectTimeoutMs', options.connectTimeoutMs ?? 10_000),
     minDelayMs,
     maxDelayMs: atLeast(minDelayMs, 'retry.maxDelayMs', retry.maxDelayMs ?? Math.max(5_000, minDelayMs)),

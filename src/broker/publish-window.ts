@@ -27,7 +27,7 @@ export interface PublishLink {
 
 export interface PublishWindow {
   readonly inFlight: number
-  /** Resolves at the acknowledgement. Errors: `overloaded`, `timeout`, and those of `open` and `shut`. */
+  /** Resolves at the acknowledgement. Errors: `overloaded`, `timeout`, `invalid-option`, and those of `open` and `shut`. */
   publish(topic: string, payload: string, retain: boolean, timeoutMs: number): Promise<void>
   /** Publishes over this connection from now on. */
   open(link: PublishLink): void
@@ -104,6 +104,7 @@ export function createPublishWindow(options: PublishWindowOptions): PublishWindo
       if (inFlight.size + waiting.length - first >= options.maxWaiting) {
         return Promise.reject(overloadedError(options.maxWaiting))
       }
+      if (!(timeoutMs > 0)) return Promise.reject(timeoutOptionError(timeoutMs))
       return new Promise((resolve, reject) => {
         const publication: Publication = {
           topic,
@@ -150,6 +151,9 @@ interface Deadline {
   clear(): void
 }
 
+/** A longer timer would fire at once. */
+const maxTimerMs = 2 ** 31 - 1
+
 /** One timer for all publications. `sweep` returns when it wants to be called again. */
 function createDeadline(sweep: (nowMs: number) => number): Deadline {
   let timer: NodeJS.Timeout | undefined
@@ -164,15 +168,11 @@ function createDeadline(sweep: (nowMs: number) => number): Deadline {
     if (timeMs >= armedMs) return
     clear()
     armedMs = timeMs
-    timer = setTimeout(
-      () => {
-        armedMs = Number.POSITIVE_INFINITY
-        const nowMs = performance.now()
-        const nextMs = sweep(nowMs)
-        if (nextMs !== Number.POSITIVE_INFINITY) notAfter(nextMs)
-      },
-      Math.ceil(timeMs - performance.now()),
-    )
+    const delayMs = Math.min(Math.ceil(timeMs - performance.now()), maxTimerMs)
+    timer = setTimeout(() => {
+      armedMs = Number.POSITIVE_INFINITY
+      notAfter(sweep(performance.now()))
+    }, delayMs)
   }
 
   return { notAfter, clear }
@@ -183,6 +183,10 @@ function timeoutError({ topic, timeoutMs }: Publication): LockstepError {
     'timeout',
     `The broker did not acknowledge a message to ${quote(topic)} within ${timeoutMs} ms. It may have arrived; publish it again.`,
   )
+}
+
+function timeoutOptionError(timeoutMs: number): LockstepError {
+  return new LockstepError('invalid-option', `timeoutMs is ${quote(timeoutMs)}. Give a number above 0.`)
 }
 
 function overloadedError(maxWaiting: number): LockstepError {

@@ -106,6 +106,29 @@ describe('embedded broker: who may do what', () => {
     })
   }
 
+  it('lets only named readers in where there are some, and they do not publish', async () => {
+    await using broker = await open({ readers: { page: 'to read' } })
+    await using stranger = await openRawClient(broker.port)
+    stranger.send(connectPacket())
+    assert.equal((await stranger.packet(packetTypes.connack))[3], 5)
+    await using wrong = await openRawClient(broker.port)
+    wrong.send(connectPacket({ username: 'page', password: 'wrong' }))
+    assert.equal((await wrong.packet(packetTypes.connack))[3], 4)
+    const inbox = new Inbox()
+    await broker.subscribe(['#'], inbox.listener)
+    const will = { topic: 'people', payload: 'forged' }
+    await using reader = await visit(broker, { username: 'page', password: 'to read', will })
+    assert.deepEqual(await subscribed(reader, ['people']), [1])
+    await using publisher = await visit(broker, service)
+    publisher.send(publishPacket('people', 'true'))
+    await reader.packet(packetTypes.publish)
+    reader.send(publishPacket('people', 'forged'))
+    await reader.closed
+    await broker.publish('end', 'end')
+    await inbox.reach(2)
+    assert.deepEqual(inbox.payloads, ['true', 'end'])
+  })
+
   it('reports a flood of wrong passwords once', async () => {
     await using broker = await open()
     for (let attempt = 0; attempt < 5; attempt++) {
@@ -384,6 +407,13 @@ describe('embedded broker: life', () => {
     await rejects(open({ host: '192.0.2.1' }), 'invalid-option')
     await rejects(open({ port: 70_000 }), 'invalid-option')
     await rejects(open({ limits: { maxConnections: 0 } }), 'invalid-option')
+  })
+
+  it('gives a URL that can be connected to, also where it listens everywhere', async () => {
+    await using broker = await open({ host: '0.0.0.0' })
+    assert.equal(broker.url, `mqtt://127.0.0.1:${broker.port}`)
+    await using client = await connectMqtt(broker.url)
+    await connection(client)
   })
 
   it('closes: cuts its clients and frees the port', async () => {

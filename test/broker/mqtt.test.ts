@@ -57,6 +57,7 @@ describe('connectMqtt: options', () => {
       { retry: { minDelayMs: 500, maxDelayMs: 100 } },
       { limits: { maxInFlight: 0 } },
       { protocolVersion: 3 as 4 },
+      { password: 'without a name' },
     ]
     for (const each of options) await rejects(connectMqtt(url, each), 'invalid-option')
     await rejects(connectMqtt('mqtts://localhost', { cert: 'none', key: 'none' }), 'invalid-option')
@@ -152,7 +153,12 @@ describe('connectMqtt: connecting', () => {
     await using second = await open(silent.url, { connectTimeoutMs: 20 })
     const { code, text } = await second.reports.stage('mqtt connection')
     assert.equal(code, 'broker-unreachable')
-    assert.match(text, /connack timeout/)
+    assert.match(text, /connack timeout.*Check that it is an MQTT port/)
+    await using web = await openScriptedBroker((_type, _packet, socket) => {
+      socket.write('HTTP/1.1 400 Bad Request\r\n\r\n')
+    })
+    await using third = await open(web.url)
+    assert.match((await third.reports.stage('mqtt connection')).text, /Check that it is an MQTT port/)
   })
 
   it('explains a host that is not known', async () => {

@@ -133,6 +133,17 @@ describe('publish window', () => {
     window.shut(lost)
   })
 
+  it('refuses a timeout that is none, and takes one of any length', async () => {
+    const { window, publish } = open(1)
+    for (const timeoutMs of [0, -1, Number.NaN]) await rejects(publish('x', timeoutMs), 'invalid-option')
+    const calls = [1e12, Number.POSITIVE_INFINITY].map(timeoutMs =>
+      rejects(publish('x', timeoutMs), 'broker-unreachable'),
+    )
+    await new Promise(resolve => setImmediate(resolve))
+    window.shut(lost)
+    await Promise.all(calls)
+  })
+
   it('calls a broker stuck that acknowledges nothing, and not one that is behind', async () => {
     const silent = open(10)
     await rejects(silent.publish('1', 5), 'timeout')
