@@ -47,6 +47,7 @@ function reduceManifest(): Record<string, unknown> {
     unknown
   >
   const entries = Object.entries(manifest['exports'] as Record<string, string>)
+  const bins = Object.entries(manifest['bin'] as Record<string, string>)
   return {
     ...Object.fromEntries(published.filter(name => name in manifest).map(name => [name, manifest[name]])),
     // We test with exactly what package.json pins; users may take later fixes of the same major version.
@@ -56,6 +57,7 @@ function reduceManifest(): Record<string, unknown> {
         `^${version}`,
       ]),
     ),
+    bin: Object.fromEntries(bins.map(([name, source]) => [name, builtFile(source)])),
     exports: Object.fromEntries(entries.map(([name, source]) => [name, builtEntry(source)])),
   }
 }
@@ -63,6 +65,10 @@ function reduceManifest(): Record<string, unknown> {
 /** `./src/log/index.ts` → what tsc made of it. */
 function builtEntry(source: string): string | { types: string; default: string } {
   if (!source.endsWith('.ts')) return source
-  const built = source.replace(/^\.\/src\//, './').replace(/\.ts$/, '')
-  return { types: `${built}.d.ts`, default: `${built}.js` }
+  const built = builtFile(source)
+  return { types: built.replace(/\.js$/, '.d.ts'), default: built }
+}
+
+function builtFile(source: string): string {
+  return source.replace(/^\.\/src\//, './').replace(/\.ts$/, '.js')
 }

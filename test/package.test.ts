@@ -13,6 +13,7 @@ interface Manifest {
   readonly private?: boolean
   readonly exports: Readonly<Record<string, string | { types: string; default: string }>>
   readonly dependencies: Readonly<Record<string, string>>
+  readonly bin: Readonly<Record<string, string>>
   readonly [other: string]: unknown
 }
 
@@ -83,6 +84,22 @@ test('a JavaScript program imports every subpath and uses it', async () => {
   assert.equal(stderr, '')
 })
 
+test('the program lockstep runs from the package, and turns an old Node away in words', async () => {
+  const bin = path.join(folder, 'node_modules/lockstep', staged.bin['lockstep']!)
+  assert.match(await readFile(bin, 'utf8'), /^#!\/usr\/bin\/env node\n/)
+  const env = { ...process.env, NODE_OPTIONS: '' }
+  const { stdout, stderr } = await runFile(process.execPath, [bin, '--version'], { cwd: folder, env })
+  assert.equal(stdout, `${own['version']}\n`)
+  assert.equal(stderr, '')
+  const old = `Object.defineProperty(process.versions, 'node', { value: '20.0.0' })`
+  await writeFile(path.join(folder, 'old-node.js'), old)
+  const failure = runFile(process.execPath, ['--import', './old-node.js', bin, '--version'], {
+    cwd: folder,
+    env,
+  })
+  await assert.rejects(failure, { code: 1, stdout: '', stderr: /^lockstep needs Node 24 or later/ })
+})
+
 test('a TypeScript program checks against the declarations, and its mistakes are found', async () => {
   const lines = entries.map((entry, i) => `import * as m${i} from 'lockstep${entry.slice(1)}'`)
   const program = `${lines.join('\n')}
@@ -111,7 +128,7 @@ test('a TypeScript program checks against the declarations, and its mistakes are
 test('what src/ imports is declared, and what is declared is imported', () => {
   const imported = readSources('src')
     .flatMap(source => source.imports)
-    .filter(name => !name.startsWith('src/') && !name.startsWith('node:'))
+    .filter(name => !name.startsWith('src/') && !name.startsWith('node:') && !name.startsWith('lockstep/'))
     .map(name => name.split('/', name.startsWith('@') ? 2 : 1).join('/'))
   const declared = { ...own.dependencies, ...(own['peerDependencies'] as object | undefined) }
   assert.deepEqual([...new Set(imported)].sort(), Object.keys(declared).sort())

@@ -1,0 +1,91 @@
+/** What options and arguments of the command line must look like. A wrong one is a usage error, said by commander. */
+import { InvalidArgumentError } from 'commander'
+import { checkTopicPrefix, isTopicFilter, type Marker, parseMarker } from 'lockstep/contract'
+
+export const defaultBrokerUrl = 'mqtt://127.0.0.1:1883'
+
+export function parsePort(text: string): number {
+  const port = Number(text)
+  if (!/^\d{1,5}$/.test(text) || port > 65_535) {
+    throw new InvalidArgumentError('Give a number from 0 to 65535; 0 takes any free port.')
+  }
+  return port
+}
+
+export function parseRoot(text: string): string {
+  const root = text.replace(/\/+$/, '')
+  if (!isApiRoot(root)) throw new InvalidArgumentError('Give a path such as /api/v1.')
+  return root
+}
+
+/** What stands before the paths of an API: nothing, or a path without a trailing slash. */
+export function isApiRoot(text: string): boolean {
+  return /^(\/[A-Za-z0-9._~-]+)*$/.test(text)
+}
+
+export function parseTopicPrefix(text: string): string {
+  const prefix = text === '' || text.endsWith('/') ? text : `${text}/`
+  try {
+    return checkTopicPrefix(prefix)
+  } catch (error) {
+    throw new InvalidArgumentError((error as Error).message)
+  }
+}
+
+export function parseHttpUrl(text: string): URL {
+  // "localhost:3000/people" is a URL with the scheme "localhost:"; what is meant is clear.
+  const url = /^[a-z]+:\/\//i.test(text) ? text : `http://${text}`
+  if (!URL.canParse(url) || !/^https?:/i.test(url)) {
+    throw new InvalidArgumentError('Give an address such as http://127.0.0.1:3000/people.')
+  }
+  return new URL(url)
+}
+
+export function parseBrokerUrl(text: string): string {
+  if (!URL.canParse(text) || !/^(mqtts?|wss?):\/\//i.test(text)) {
+    throw new InvalidArgumentError(
+      `Give an address such as ${defaultBrokerUrl}, mqtts://…, ws://… or wss://….`,
+    )
+  }
+  return text
+}
+
+export function parseFilter(text: string): string {
+  if (!isTopicFilter(text)) {
+    throw new InvalidArgumentError(
+      `"+" stands for one whole level, "#" for all that follow, as in 'people/#'.`,
+    )
+  }
+  return text
+}
+
+export function parseHeader(
+  text: string,
+  before: Readonly<Record<string, string>> = {},
+): Record<string, string> {
+  const [, name, value] = /^([A-Za-z0-9!#$%&'*+.^_`|~-]+):\s*(.*)$/.exec(text) ?? []
+  if (name === undefined || value === undefined) {
+    throw new InvalidArgumentError('Write it as in "Authorization: Bearer …".')
+  }
+  return { ...before, [name.toLowerCase()]: value }
+}
+
+/** Where to begin in the feed: a marker, or an end of what it holds. */
+export type Beginning = 'earliest' | 'now' | Marker
+
+export function parseBeginning(text: string): Beginning {
+  if (text === 'earliest' || text === 'now') return text
+  try {
+    return parseMarker(text)
+  } catch (error) {
+    throw new InvalidArgumentError(`${(error as Error).message} Or give earliest or now.`)
+  }
+}
+
+/** A broker's URL without user and password, fit to be shown. */
+export function showUrl(text: string): string {
+  const url = new URL(text)
+  url.username = ''
+  url.password = ''
+  return url.href.replace(/\/$/, '')
+}

@@ -1,0 +1,136 @@
+/**
+ * The folder where `lockstep serve` keeps what it serves: the change log, and which collections have had their
+ * first rows.
+ *
+ * It only ever deletes files that it made itself, and none that a running service has open. PROTOCOL.md §7.
+ */
+import { existsSync } from 'node:fs'
+import { mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { DatabaseSync } from 'node:sqlite'
+import { LockstepError } from 'lockstep/contract'
+import { type ChangeLog, createMemoryLog, type OnLogError, openSqliteLog } from 'lockstep/log'
+
+export interface DataFolder {
+  /** Where it is; `undefined` where everything is in memory. */
+  readonly folder: string | undefined
+  readonly log: ChangeLog
+  /** Has the collection (by its route) never been served from here? */
+  isNew(route: string): boolean
+  /** Remembers that the collections have had their first rows. */
+  noteServed(routes: readonly string[]): Promise<void>
+}
+
+const logFile = 'lockstep.db'
+const recordFile = 'first-rows.json'
+/** Everything that is ever made here. The record goes last: without it nothing here counts as ours. */
+const ownFiles = [
+  logFile,
+  `${logFile}-wal`,
+  `${logFile}-shm`,
+  `${logFile}.guard`,
+  `${logFile}.guard.tmp`,
+  `${recordFile}.tmp`,
+  recordFile,
+]
+const about = 'Made by "lockstep serve": the collections that have had their first rows.'
+
+interface Record {
+  readonly about: string
+  readonly collections: readonly string[]
+}
+
+/** Keeps everything in memory: it is gone when the process ends. */
+export function createMemoryData(): DataFolder {
+  const served = new Set<string>()
+  return {
+    folder: undefined,
+    log: createMemoryLog(),
+    isNew: route => !served.has(route),
+    noteServed: async routes => {
+      for (const route of routes) served.add(route)
+    },
+  }
+}
+
+/** Opens the folder, made where it is missing. Errors: `invalid-option`, `log-failed`; those of the file system. */
+export async function openDataFolder(folder: string, onError: OnLogError): Promise<DataFolder> {
+  await mkdir(folder, { recursive: true })
+  const hasLog = existsSync(join(folder, logFile))
+  const record = hasLog ? await readRecord(folder) : undefined
+  if (hasLog && record === undefined) {
+    throw new LockstepError(
+      'invalid-option',
+      `${folder} holds a ${logFile} without its ${recordFile}, so it is not clear what was served from it. Choose another folder with --data, or restore ${recordFile}.`,
+    )
+  }
+  const served = new Set(record?.collections)
+  // The record comes first, so that whatever is left by a crash is known to be ours.
+  if (!hasLog) await writeRecord(folder, [])
+  const log = await openSqliteLog({ file: join(folder, logFile), onError })
+  return {
+    folder,
+    log,
+    isNew: route => !served.has(route),
+    async noteServed(routes) {
+      if (routes.every(route => served.has(route))) return
+      for (const route of routes) served.add(route)
+      await writeRecord(folder, [...served].sort())
+    },
+  }
+}
+
+/**
+ * Deletes what was kept in the folder, and returns the paths of the files. Errors: `invalid-option` where the
+ * files are not ours, or a service has them open.
+ */
+export async function resetDataFolder(folder: string): Promise<readonly string[]> {
+  const own = ownFiles.map(name => join(folder, name)).filter(existsSync)
+  if (own.length === 0) return []
+  if ((await readRecord(folder)) === undefined) {
+    throw new LockstepError(
+      'invalid-option',
+      `${folder} has no ${recordFile} of "lockstep serve", so nothing in it is deleted. Delete it yourself, or choose another folder with --data.`,
+    )
+  }
+  checkUnused(join(folder, logFile))
+  for (const file of own) await rm(file, { force: true })
+  return own
+}
+
+/** SQLite leaves the WAL mode only where no other connection is open: so it knows what no list of processes does. */
+function checkUnused(file: string): void {
+  if (!existsSync(file)) return
+  let database: DatabaseSync | undefined
+  try {
+    database = new DatabaseSync(file)
+    database.exec('PRAGMA journal_mode = DELETE')
+  } catch (cause) {
+    if (!/locked|busy/.test(String(cause))) return
+    throw new LockstepError(
+      'invalid-option',
+      `${file} is in use by a running service, so nothing is deleted. Stop that first.`,
+      { cause },
+    )
+  } finally {
+    database?.close()
+  }
+}
+
+async function readRecord(folder: string): Promise<Record | undefined> {
+  try {
+    const record = JSON.parse(await readFile(join(folder, recordFile), 'utf8')) as Partial<Record>
+    const isOurs = record.about === about && Array.isArray(record.collections)
+    return isOurs ? (record as Record) : undefined
+  } catch (error) {
+    if (error instanceof SyntaxError || (error as NodeJS.ErrnoException).code === 'ENOENT') return undefined
+    throw error
+  }
+}
+
+async function writeRecord(folder: string, collections: readonly string[]): Promise<void> {
+  const record: Record = { about, collections }
+  const file = join(folder, recordFile)
+  await writeFile(`${file}.tmp`, `${JSON.stringify(record, null, 2)}\n`, { flush: true })
+  await rename(`${file}.tmp`, file)
+}

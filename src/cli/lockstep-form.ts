@@ -1,0 +1,182 @@
+/**
+ * Lockstep's own form of a served file: `resources` by their templates, each with a JSON Schema and first rows,
+ * and settings beside it.
+ *
+ * Unknown members are faults: a misspelt setting must not be passed over.
+ */
+import {
+  checkTopicPrefix,
+  type Fault,
+  isJsonObject,
+  isLockstepError,
+  type Json,
+  type JsonObject,
+} from 'lockstep/contract'
+import { defineResource, type Resource } from 'lockstep/service'
+import { isApiRoot } from './argument.ts'
+import { type RowList, readFirstRows } from './first-row.ts'
+import { findSchemaFaults } from './schema-fault.ts'
+import type { ServedCollection, ServedContent, ServedSettings } from './served-content.ts'
+import { escapePointer } from './served-text.ts'
+import { suggest } from './suggestion.ts'
+
+/** What a setting must be; `undefined` where it is. */
+const settingChecks: Readonly<Record<keyof ServedSettings, (value: Json) => string | undefined>> = {
+  port: checkPort,
+  mqttPort: checkPort,
+  host: value => (isText(value) ? undefined : 'must be a host name or address, such as "127.0.0.1"'),
+  data: value => (isText(value) ? undefined : 'must be the path of a folder'),
+  root: value =>
+    typeof value === 'string' && isApiRoot(value)
+      ? undefined
+      : 'must be a path without a trailing slash, such as "/api/v1"',
+  topicPrefix: value =>
+    messageOf(() => checkTopicPrefix(typeof value === 'string' ? value : JSON.stringify(value))),
+}
+const otherMembers = ['resources', '$schema']
+const resourceMembers = ['schema', 'rows']
+
+/** Reads the file's value, which has an object as `resources`. */
+export function readLockstepForm(value: JsonObject): ServedContent {
+  const faults: Fault[] = []
+  checkMembers(value, '', [...Object.keys(settingChecks), ...otherMembers], faults)
+  const settings: Record<string, Json> = {}
+  for (const [name, check] of Object.entries(settingChecks)) {
+    const setting = value[name]
+    if (setting === undefined) continue
+    const detail = check(setting)
+    if (detail === undefined) settings[name] = setting
+    else faults.push({ pointer: `/${name}`, detail })
+  }
+  const declared = value['resources'] as JsonObject
+  const collections = Object.entries(declared).flatMap(([template, declaration]) => {
+    const pointer = `/resources/${escapePointer(template)}`
+    const collection = readCollection(template, declaration, pointer, faults)
+    return collection === undefined ? [] : [collection]
+  })
+  if (faults.length === 0) findOrphans(collections, faults)
+  return { settings: settings as ServedSettings, collections, notices: [], faults }
+}
+
+function readCollection(
+  template: string,
+  declaration: Json,
+  pointer: string,
+  faults: Fault[],
+): ServedCollection | undefined {
+  if (!isJsonObject(declaration)) {
+    faults.push({ pointer, detail: 'must be an object with "schema" and "rows", both optional' })
+    return undefined
+  }
+  checkMembers(declaration, pointer, resourceMembers, faults)
+  const schema = declaration['schema'] ?? {}
+  const schemaFaults = findSchemaFaults(schema, `${pointer}/schema`)
+  faults.push(...schemaFaults)
+  if (schemaFaults.length > 0) return undefined
+  const resource = tryToDefine(template, schema as JsonObject, pointer, faults)
+  if (resource === undefined) return undefined
+  const rowCounts = { numericIds: 0, madeIds: 0 }
+  const depth = template.split('/').length >> 1
+  const lists = readLists(declaration['rows'] ?? (depth === 0 ? [] : {}), depth, `${pointer}/rows`, faults)
+  const firstRows = lists.flatMap(list => readFirstRows(list, resource, rowCounts, faults))
+  return { resource, firstRows, rowCounts }
+}
+
+/** A template that cannot be used is said at the resource, a schema that cannot be compiled at the schema. */
+function tryToDefine(
+  template: string,
+  schema: JsonObject,
+  pointer: string,
+  faults: Fault[],
+): Resource<object> | undefined {
+  try {
+    defineResource(template, { schema: {} })
+  } catch (error) {
+    faults.push({ pointer, detail: messageFrom(error) })
+    return undefined
+  }
+  try {
+    return defineResource(template, { schema: schema as object })
+  } catch (error) {
+    faults.push({ pointer: `${pointer}/schema`, detail: messageFrom(error) })
+    return undefined
+  }
+}
+
+/** The rows of a nested collection stand below the ids of their parents: `{"johndoe": [...]}`. */
+function readLists(value: Json, depth: number, pointer: string, faults: Fault[]): RowList[] {
+  if (depth === 0) {
+    if (Array.isArray(value)) return [{ rows: value, parentIds: [], pointer }]
+    faults.push({ pointer, detail: 'must be an array of objects' })
+    return []
+  }
+  if (!isJsonObject(value)) {
+    faults.push({
+      pointer,
+      detail:
+        'must be an object: the rows of a nested resource stand below their parent\'s id, such as {"johndoe": [ … ]}',
+    })
+    return []
+  }
+  return Object.entries(value).flatMap(([parentId, inner]) =>
+    readLists(inner, depth - 1, `${pointer}/${escapePointer(parentId)}`, faults).map(list => ({
+      ...list,
+      parentIds: [parentId.normalize('NFC'), ...list.parentIds],
+    })),
+  )
+}
+
+/** Nested resources need their parent to be declared, and its rows to be there for theirs. */
+function findOrphans(collections: readonly ServedCollection[], faults: Fault[]): void {
+  const byTemplate = new Map(collections.map(collection => [collection.resource.route, collection]))
+  for (const { resource, firstRows } of collections) {
+    const { template, route } = resource
+    if (!route.includes('/')) continue
+    const pointer = `/resources/${escapePointer(template)}`
+    const parent = byTemplate.get(route.slice(0, route.lastIndexOf('/')))
+    if (parent === undefined) {
+      faults.push({ pointer, detail: 'is nested below a resource that the file does not declare' })
+      continue
+    }
+    const known = new Set(parent.firstRows.map(row => JSON.stringify([...row.parentIds, row.id])))
+    const missing = new Set(
+      firstRows.map(row => JSON.stringify(row.parentIds)).filter(key => !known.has(key)),
+    )
+    for (const key of missing) {
+      const ids = JSON.parse(key) as string[]
+      const detail = `stands below ${JSON.stringify(ids.at(-1))}, which is not among the rows of ${parent.resource.template}`
+      faults.push({ pointer: `${pointer}/rows/${ids.map(escapePointer).join('/')}`, detail })
+    }
+  }
+}
+
+function checkMembers(value: JsonObject, pointer: string, known: readonly string[], faults: Fault[]): void {
+  for (const name of Object.keys(value)) {
+    if (known.includes(name)) continue
+    const detail = `is not known here${suggest(name, known)}`
+    faults.push({ pointer: `${pointer}/${escapePointer(name)}`, detail })
+  }
+}
+
+function checkPort(value: Json): string | undefined {
+  const isPort = typeof value === 'number' && Number.isInteger(value) && value >= 0 && value <= 65_535
+  return isPort ? undefined : 'must be a port, 0 to 65535 (0 takes any free one)'
+}
+
+function isText(value: Json): boolean {
+  return typeof value === 'string' && value !== ''
+}
+
+function messageOf(action: () => unknown): string | undefined {
+  try {
+    action()
+    return undefined
+  } catch (error) {
+    return messageFrom(error)
+  }
+}
+
+function messageFrom(error: unknown): string {
+  if (isLockstepError(error)) return error.message
+  throw error
+}

@@ -1,0 +1,46 @@
+/** The command line: which commands there are, and how it ends. Each command is in a file of its own name. */
+import { readFileSync } from 'node:fs'
+import { fileURLToPath } from 'node:url'
+import { styleText } from 'node:util'
+import { Command } from 'commander'
+import { exitCodes, reportFailure } from './failure.ts'
+import { declareServe } from './serve.ts'
+import { endWithBrokenPipe } from './terminal.ts'
+
+const exitCodeHelp = `
+Exit codes: 0 all went well, 1 it failed, 2 it was called wrongly.
+LOCKSTEP_DEBUG=1 adds the stack to errors; NO_COLOR=1 turns colours off.`
+
+/** Runs the command line and sets the process's exit code. Never rejects. */
+export async function main(argv: readonly string[]): Promise<void> {
+  endWithBrokenPipe()
+  try {
+    await createProgram().parseAsync([...argv])
+    process.exitCode ??= exitCodes.ok
+  } catch (error) {
+    process.exitCode = reportFailure(error)
+  }
+}
+
+function createProgram(): Command {
+  const program = new Command('lockstep')
+    .description('Keeps a REST API and its MQTT mirror in step: serve, follow, watch and check one.')
+    .version(readVersion(), '-V, --version', 'print the version')
+    .helpOption('-h, --help', 'print help')
+    .helpCommand('help [command]', 'print help for a command')
+    .addHelpText('after', exitCodeHelp)
+    .showHelpAfterError('(--help shows how it is used)')
+    .configureHelp({
+      styleTitle: text => styleText('bold', text),
+      styleCommandText: text => styleText('cyan', text),
+    })
+    .exitOverride()
+  // Commands take over how the program prints and ends, so they come last.
+  for (const declare of [declareServe]) declare(program)
+  return program
+}
+
+function readVersion(): string {
+  const manifest = fileURLToPath(import.meta.resolve('lockstep/package.json'))
+  return (JSON.parse(readFileSync(manifest, 'utf8')) as { version: string }).version
+}

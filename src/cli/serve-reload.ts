@@ -1,0 +1,94 @@
+/**
+ * What happens when the served file changes: it is read anew and taken over as a whole, or refused and the last
+ * good one stays. One change after the other.
+ */
+import { readFile } from 'node:fs/promises'
+import { isEqualJson, type JsonObject } from 'lockstep/contract'
+import type { DataFolder } from './data-folder.ts'
+import { explain } from './failure.ts'
+import { count } from './first-row.ts'
+import { describeSeeding, type Seeded, writeFirstRows } from './seeding.ts'
+import type { ServedCollection } from './served-content.ts'
+import { parseServedFile, type ServedFile } from './served-file.ts'
+import type { ServedSystem } from './served-system.ts'
+import { paintError, printLine, printNotice, printWarning } from './terminal.ts'
+
+export interface ReloadOptions {
+  readonly file: ServedFile
+  readonly data: DataFolder
+  readonly system: ServedSystem
+}
+
+/** Makes what is to be called whenever the file may have changed. It never rejects. */
+export function createReload({ file, data, system }: ReloadOptions): () => Promise<void> {
+  let current = file
+  /** What was tried last, good or not, so that nothing is said twice; `undefined` where there was no file. */
+  let lastTried: string | undefined = file.text
+  let running = Promise.resolve()
+
+  async function take(text: string): Promise<void> {
+    const next = parseServedFile(file.path, text)
+    const seeded = await writeFirstRows(next.collections, data)
+    await system.replace(next.collections.map(({ resource }) => resource))
+    for (const line of describeReload(current, next, seeded)) printLine(line)
+    const notices = [...next.notices, ...describeSeeding(seeded)]
+    for (const notice of notices) printWarning(notice)
+    current = next
+  }
+
+  async function reload(): Promise<void> {
+    try {
+      const text = await readFile(file.path, 'utf8').catch(isGone)
+      if (text === lastTried) return
+      lastTried = text
+      if (text === undefined) printWarning(`${file.name} is gone. What runs goes on as before.`)
+      else await take(text)
+    } catch (error) {
+      printNotice(`${paintError('red', 'lockstep:')} ${explain(error)}\nWhat runs goes on as before.`)
+    }
+  }
+
+  return () => {
+    running = running.then(reload)
+    return running
+  }
+}
+
+function isGone(error: NodeJS.ErrnoException): undefined {
+  if (error.code !== 'ENOENT') throw error
+}
+
+/** What is different now, a line each. */
+function describeReload(before: ServedFile, after: ServedFile, seeded: readonly Seeded[]): string[] {
+  const old = new Map(before.collections.map(collection => [collection.resource.template, collection]))
+  const lines = [`${after.name} was read again.`]
+  for (const collection of after.collections) {
+    const { template } = collection.resource
+    const was = old.get(template)
+    old.delete(template)
+    const written = seeded.find(each => each.template === template)?.written
+    const line = describeCollection(was, collection, written)
+    if (line !== undefined) lines.push(`  ${template}: ${line}`)
+  }
+  for (const template of old.keys()) lines.push(`  ${template}: served no more; what is kept of it stays`)
+  const changed = [...new Set([...Object.keys(before.settings), ...Object.keys(after.settings)])].filter(
+    name => before.settings[name as 'port'] !== after.settings[name as 'port'],
+  )
+  for (const name of changed) lines.push(`  ${name}: takes effect at the next start`)
+  return lines.length === 1 ? [`${after.name} was read again: nothing that is served changed.`] : lines
+}
+
+function describeCollection(
+  was: ServedCollection | undefined,
+  is: ServedCollection,
+  written: number | undefined,
+): string | undefined {
+  if (was === undefined) {
+    if (written === undefined) return 'served again, with what was kept'
+    return written === 0 ? 'new' : `new, ${count(written, 'row')}`
+  }
+  const schema = isEqualJson(was.resource.schema as JsonObject, is.resource.schema as JsonObject)
+  const rows = JSON.stringify(was.firstRows) === JSON.stringify(is.firstRows)
+  if (!schema) return 'has a new schema, for writes from now on'
+  return rows ? undefined : 'its rows are only written when it is new; --reset begins with them afresh'
+}

@@ -1,0 +1,67 @@
+/**
+ * What a file asks to be served: its resources with their first rows, and the settings that go with them.
+ *
+ * Two forms are read: Lockstep's own, which has a member `resources`, and a plain json-server file. A file is
+ * taken whole or refused whole, with every fault.
+ */
+import { readFile, stat } from 'node:fs/promises'
+import { basename, resolve } from 'node:path'
+import { type Fault, isJsonObject, LockstepError } from 'lockstep/contract'
+import { readJsonServerForm } from './json-server-form.ts'
+import { readLockstepForm } from './lockstep-form.ts'
+import type { ServedContent } from './served-content.ts'
+import { parseServedText, refuseText, shownFaults } from './served-text.ts'
+
+export interface ServedFile extends Omit<ServedContent, 'faults'> {
+  /** The absolute path. */
+  readonly path: string
+  /** Its last part, for messages. */
+  readonly name: string
+  readonly form: 'lockstep' | 'json-server'
+  readonly text: string
+}
+
+/** What is read into memory. YAML takes far longer to read than JSON. */
+const maxBytes = { json: 67_108_864, yaml: 4_194_304 } as const
+
+/** Reads and checks the file. Errors: `invalid-option` with all faults; those of the file system. */
+export async function readServedFile(file: string): Promise<ServedFile> {
+  const path = resolve(file)
+  const name = basename(path)
+  const { size } = await stat(path).catch(error => {
+    if (error.code !== 'ENOENT') throw error
+    throw new LockstepError('invalid-option', `There is no file ${path}.`)
+  })
+  const limit = /\.json$/i.test(name) ? maxBytes.json : maxBytes.yaml
+  if (size > limit) {
+    throw new LockstepError(
+      'invalid-option',
+      `${name} has ${size} bytes; ${limit} are allowed. ${limit === maxBytes.yaml ? 'Write it as JSON.' : 'Serve less, and POST the rest.'}`,
+    )
+  }
+  return parseServedFile(path, await readFile(path, 'utf8'))
+}
+
+/** As {@link readServedFile}, of a text that was read already. */
+export function parseServedFile(path: string, text: string): ServedFile {
+  const name = basename(path)
+  const { value, placeOf } = parseServedText(name, text)
+  const refuse = (faults: readonly Fault[]): LockstepError =>
+    refuseText(
+      name,
+      // Looking for a place goes over the text each time.
+      faults.map((fault, index) => ({
+        ...fault,
+        place: index < shownFaults ? placeOf(fault.pointer) : undefined,
+      })),
+    )
+  if (!isJsonObject(value)) throw refuse([{ pointer: '', detail: 'must be an object' }])
+  const form = isJsonObject(value['resources']) ? 'lockstep' : 'json-server'
+  const { faults, ...content } = form === 'lockstep' ? readLockstepForm(value) : readJsonServerForm(value)
+  if (faults.length > 0) throw refuse(faults)
+  if (content.collections.length === 0) {
+    const notices = content.notices.map(notice => ` ${notice}`).join('')
+    throw refuse([{ pointer: '', detail: `has no collection to serve.${notices}` }])
+  }
+  return { ...content, path, name, form, text }
+}
