@@ -27,7 +27,7 @@ export interface WriteContext {
   readonly timeMs: number
   /** The id of the request. */
   readonly cause?: string
-  /** Called with what is there before anything is done; throws to refuse (If-Match). */
+  /** Called by all but POST with what is there before anything is done; throws to refuse (If-Match). */
   readonly checkBefore?: (path: string, before: StoredResource) => void
 }
 
@@ -40,8 +40,8 @@ export interface Outcome {
   readonly created: boolean
 }
 
-/** How many nested resources may go with a deleted one. */
-const maxCascade = 10_000
+/** How many nested resources may go with a deleted one: with it, what one transaction may change by default. */
+const maxCascade = 9_999
 
 /** POST: creates a resource in a collection. Errors: `already-exists`, `invalid-id`, `invalid-state`, `not-found` (the parent). */
 export async function createResource(
@@ -56,7 +56,6 @@ export async function createResource(
   const id = Object.hasOwn(given, 'id') ? given['id'] : resource.generateId()
   const path = `${collectionPath}/${encodeId(id)}`
   const before = await tx.read(path)
-  context.checkBefore?.(path, before)
   if (before.stateText !== undefined) {
     throw new LockstepError(
       'already-exists',
@@ -83,7 +82,7 @@ export async function putResource(
   return await writeState(tx, resource, { path, topicPath: path, before, state, context })
 }
 
-/** PATCH: applies a merge patch. Errors: `not-found`, `gone`, `invalid-state`, `invalid-id`. */
+/** PATCH: applies a merge patch. Errors: `not-found`, `gone`, `invalid-state`, `invalid-id`, `precondition-failed`. */
 export async function patchResource(
   tx: LogTransaction,
   resource: Resource<object>,
@@ -93,11 +92,11 @@ export async function patchResource(
 ): Promise<Outcome> {
   const given = checkObject(patch)
   const before = await tx.read(path)
-  context.checkBefore?.(path, before)
   if (before.stateText === undefined) throw missing(path, before)
+  context.checkBefore?.(path, before)
+  const id = checkIdKept(path, given)
   const stateBefore = JSON.parse(before.stateText) as JsonObject
-  const state = applyMergePatch(stateBefore, given) as JsonObject
-  if (state['id'] !== stateBefore['id']) checkIdKept(path, { id: state['id'] ?? null })
+  const state = { ...(applyMergePatch(stateBefore, given) as JsonObject), id }
   return await writeState(tx, resource, {
     path,
     topicPath: path,
@@ -116,8 +115,8 @@ export async function removeResource(
   context: WriteContext,
 ): Promise<undefined> {
   const before = await tx.read(path)
-  context.checkBefore?.(path, before)
   if (before.stateText === undefined) throw missing(path, before)
+  context.checkBefore?.(path, before)
   const nested = await tx.readPathsUnder(path, maxCascade + 1)
   if (nested.length > maxCascade) {
     throw new LockstepError(

@@ -67,7 +67,7 @@ export function markerOf(head: Head): Marker {
 /** Chooses the media type to answer with; the first is the default. Errors: `not-acceptable`. */
 export function negotiate(exchange: Exchange, available: readonly string[]): string {
   const accept = exchange.header('accept')
-  if (accept === undefined || accept === '*/*') return available[0]!
+  if (accept === undefined || accept === '' || accept === '*/*') return available[0]!
   const chosen = new Negotiator({ headers: { accept } }).mediaType([...available])
   if (chosen === undefined) {
     throw new LockstepError(

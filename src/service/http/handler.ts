@@ -8,13 +8,14 @@ import {
   LockstepError,
   type ParsedPath,
   pathToTopic,
+  quote,
 } from '../../contract/index.ts'
 import type { Resource } from '../resource.ts'
 import { type HandlerContext, type Methods, negotiate, type Route, setMirrorHeaders } from './context.ts'
-import { type Exchange, jsonType, type Reply, replyToError } from './exchange.ts'
+import { type Exchange, jsonType, type Reply, readQuery, replyToError } from './exchange.ts'
 import { readFeed } from './feed.ts'
 import { readItem, readList } from './read.ts'
-import { create, patch, patchTypes, put, remove } from './write.ts'
+import { acceptPatch, create, patch, put, remove } from './write.ts'
 
 const collectionMethods: Methods = { GET: readList, HEAD: readList, POST: create, OPTIONS: replyWithMethods }
 const resourceMethods: Methods = {
@@ -33,7 +34,7 @@ export async function handle(context: HandlerContext, exchange: Exchange): Promi
   try {
     if (!owns(context, exchange.path)) throw notFound(context, exchange)
     const below = exchange.path.slice(context.root.length)
-    if (below === '' || below === '/') return replyWithIndex(context, exchange)
+    if (below === '' || below === '/') return replyWithIndex(context, exchange, headers)
     const found = findTarget(context, exchange, below)
     const { target, methods } = found
     const route: Route = { context, exchange, ...found, headers }
@@ -43,7 +44,7 @@ export async function handle(context: HandlerContext, exchange: Exchange): Promi
       headers['allow'] = Object.keys(methods).join(', ')
       throw new LockstepError(
         'method-not-allowed',
-        `${exchange.method} is not allowed on ${target.path}. Allowed: ${headers['allow']}.`,
+        `${quote(exchange.method)} is not allowed on ${target.path}. Allowed: ${headers['allow']}.`,
       )
     }
     return await handler(route)
@@ -68,8 +69,9 @@ function findTarget(context: HandlerContext, exchange: Exchange, below: string):
   const isFeed = segments.length === 2 && segments[1] === '_changes'
   if (!isFeed && segments.some(isReservedSegment)) throw notFound(context, exchange)
   const target = formatPath(isFeed ? segments.slice(0, 1) : segments)
-  const route = target.segments.filter((_, index) => index % 2 === 0).join('/')
-  const resource = context.routes.get(route)
+  // Of the canonical path: a decoded segment may hold a slash and would then be taken for two.
+  const names = target.path.slice(1).split('/')
+  const resource = context.routes.get(names.filter((_, index) => index % 2 === 0).join('/'))
   if (resource === undefined) throw notFound(context, exchange)
   const methods = isFeed ? feedMethods : target.kind === 'collection' ? collectionMethods : resourceMethods
   return { target, resource, methods }
@@ -79,34 +81,34 @@ function notFound({ root, routes }: HandlerContext, exchange: Exchange): Lockste
   const known = [...routes.values()].map(resource => `${root}/${resource.template}`).join(', ')
   return new LockstepError(
     'not-found',
-    `There is nothing at ${exchange.path.slice(0, 200)}. This API has: ${known}.`,
+    `There is nothing at ${quote(exchange.path, 200)}. This API has: ${known}.`,
   )
 }
 
 /** What is here, for whoever looks at the root first. */
-function replyWithIndex(context: HandlerContext, exchange: Exchange): Reply {
-  if (exchange.method !== 'GET' && exchange.method !== 'HEAD') {
-    const error = new LockstepError(
+function replyWithIndex(context: HandlerContext, exchange: Exchange, headers: Record<string, string>): Reply {
+  const { method } = exchange
+  if (method !== 'GET' && method !== 'HEAD') {
+    headers['allow'] = 'GET, HEAD, OPTIONS'
+    if (method === 'OPTIONS') return { status: 204, headers }
+    throw new LockstepError(
       'method-not-allowed',
-      `${exchange.method} is not allowed on the API's root.`,
+      `${quote(method)} is not allowed on the API's root. Allowed: ${headers['allow']}.`,
     )
-    return replyToError(error, { allow: 'GET, HEAD' }, () => {})
   }
   negotiate(exchange, ['application/json'])
+  readQuery(exchange.query, [])
   const resources = [...context.routes.values()].map(({ template }) => ({
     path: `${context.root}/${template}`,
     topics: pathToTopic(`/${template.replaceAll(/\{[^}]*\}/g, '+')}/#`, context.topicPrefix),
     changes: `${context.root}/${template.split('/', 1)[0]}/_changes`,
   }))
-  return {
-    status: 200,
-    headers: { 'content-type': jsonType },
-    body: `${JSON.stringify({ resources }, null, 2)}\n`,
-  }
+  headers['content-type'] = jsonType
+  return { status: 200, headers, body: `${JSON.stringify({ resources }, null, 2)}\n` }
 }
 
 async function replyWithMethods({ methods, headers }: Route): Promise<Reply> {
   headers['allow'] = Object.keys(methods).join(', ')
-  if (methods === resourceMethods) headers['accept-patch'] = patchTypes.join(', ')
+  if (methods === resourceMethods) headers['accept-patch'] = acceptPatch
   return { status: 204, headers }
 }

@@ -4,15 +4,18 @@ import {
   formatPath,
   formatResourceTag,
   LockstepError,
+  quote,
   satisfiesIfMatch,
   satisfiesIfNoneMatch,
 } from '../../contract/index.ts'
+import type { StoredItem } from '../../log/change-log.ts'
 import { missing } from '../mirror.ts'
+import { maxPageSize } from '../resource.ts'
 import { markerOf, negotiate, type Route, setMarker } from './context.ts'
 import { jsonType, type Reply, readCount, readFlag, readQuery } from './exchange.ts'
 
-/** The most items on one page of a list. */
-const maxPageSize = 1_000
+/** The most characters on one page of a list, but for a single item that is larger. */
+const maxPageChars = 8_388_608
 
 export async function readItem(route: Route): Promise<Reply> {
   const { context, exchange, target, headers } = route
@@ -21,12 +24,11 @@ export async function readItem(route: Route): Promise<Reply> {
   const { head, resource } = await context.log.readResource(target.path)
   setMarker(route, markerOf(head))
   const { stateText } = resource
-  const tag = stateText === undefined ? undefined : formatResourceTag(head.epoch, resource.version)
-  if (tag !== undefined) headers['etag'] = tag
-  headers['cache-control'] = 'no-cache'
-  const done = checkConditions(route, tag)
-  if (done !== undefined) return done
   if (stateText === undefined) throw missing(target.path, resource)
+  const tag = formatResourceTag(head.epoch, resource.version)
+  headers['etag'] = tag
+  headers['cache-control'] = 'no-cache'
+  if (isUnchanged(route, tag)) return { status: 304, headers }
   headers['content-type'] = jsonType
   return { status: 200, headers, body: `${stateText}\n` }
 }
@@ -38,16 +40,18 @@ export async function readList(route: Route): Promise<Reply> {
   const limit = readCount('limit', query.limit, { fallback: resource.pageSize, max: maxPageSize })
   const withVersions = readFlag('versions', query.versions)
   const afterPath = query.after === undefined ? undefined : formatPath([...target.segments, query.after]).path
-  await checkParent(route)
-  const { head, items, more } = await context.log.readCollection(target.path, { afterPath, limit })
+  const page = await context.log.readCollection(target.path, { afterPath, limit })
+  const { head } = page
   setMarker(route, markerOf(head))
+  await checkParent(route)
+  const items = fitOnPage(page.items)
+  const more = page.more || items.length < page.items.length
   const tag = formatCollectionTag(head.epoch, head.seq)
   headers['etag'] = tag
   headers['cache-control'] = 'no-cache'
   if (more)
     headers['link'] += `, <${nextPageUrl(route, items.at(-1)!.path, limit, withVersions)}>; rel="next"`
-  const done = checkConditions(route, tag)
-  if (done !== undefined) return done
+  if (isUnchanged(route, tag)) return { status: 304, headers }
   if (withVersions) headers['lockstep-versions'] = items.map(item => item.version).join(',')
   headers['content-type'] = jsonType
   // One item per line: readable in a terminal, and the stored texts are served as they are.
@@ -55,28 +59,38 @@ export async function readList(route: Route): Promise<Reply> {
   return { status: 200, headers, body }
 }
 
-/** 304 or 412 where the request's conditions ask for it (RFC 9110 §13.2.2). */
-function checkConditions({ exchange, headers }: Route, tag: string | undefined): Reply | undefined {
+/** Evaluates the request's conditions against what is there (RFC 9110 §13.2.2). Errors: `precondition-failed`. */
+function isUnchanged({ exchange }: Route, tag: string): boolean {
   const ifMatch = exchange.header('if-match')
   if (ifMatch !== undefined && !satisfiesIfMatch(ifMatch, tag)) {
     throw new LockstepError(
       'precondition-failed',
-      `If-Match: ${ifMatch.slice(0, 80)} does not hold; the ETag is ${tag ?? 'none'}.`,
+      `If-Match: ${quote(ifMatch)} does not hold; the ETag is ${tag}.`,
     )
   }
   const ifNoneMatch = exchange.header('if-none-match')
-  if (ifNoneMatch !== undefined && !satisfiesIfNoneMatch(ifNoneMatch, tag)) return { status: 304, headers }
-  return undefined
+  return ifNoneMatch !== undefined && !satisfiesIfNoneMatch(ifNoneMatch, tag)
 }
 
-/** The list of a nested collection is there as long as its parent is. */
+/** The list of a nested collection is there as long as its parent is; looked at last, or an empty list could tell of a parent that is gone. */
 async function checkParent(route: Route): Promise<void> {
   const { context, target } = route
   if (target.segments.length === 1) return
   const parentPath = formatPath(target.segments.slice(0, -1)).path
   const { head, resource } = await context.log.readResource(parentPath)
+  if (resource.stateText !== undefined) return
   setMarker(route, markerOf(head))
-  if (resource.stateText === undefined) throw missing(parentPath, resource)
+  throw missing(parentPath, resource)
+}
+
+/** As many items as fit, at least one: the next page has the others. */
+function fitOnPage(items: readonly StoredItem[]): readonly StoredItem[] {
+  let chars = 0
+  const end = items.findIndex(({ stateText }, index) => {
+    chars += stateText.length
+    return chars > maxPageChars && index > 0
+  })
+  return end === -1 ? items : items.slice(0, end)
 }
 
 function nextPageUrl(

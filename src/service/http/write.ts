@@ -9,7 +9,7 @@ import {
   satisfiesIfNoneMatch,
 } from '../../contract/index.ts'
 import type { LogTransaction } from '../../log/change-log.ts'
-import { createRequestId } from '../id.ts'
+import { createRequestId, isRequestId } from '../id.ts'
 import {
   createResource,
   type Outcome,
@@ -21,12 +21,16 @@ import {
 import { negotiate, type Route, setMarker } from './context.ts'
 import { jsonType, type Reply, readQuery } from './exchange.ts'
 
-export const patchTypes: readonly string[] = ['application/merge-patch+json', 'application/json']
+const patchTypes = ['application/merge-patch+json', 'application/json']
+/** The header `Accept-Patch`. */
+export const acceptPatch: string = patchTypes.join(', ')
 
 export async function create(route: Route): Promise<Reply> {
   const { target, resource } = route
+  const cause = takeRequestId(route)
+  refuseConditions(route)
   const body = await readJsonBody(route, ['application/json'])
-  const outcome = await write(route, (tx, context) =>
+  const outcome = await write(route, { cause }, (tx, context) =>
     createResource(tx, resource, target.path, body, context),
   )
   return replyWithState(route, outcome)
@@ -34,23 +38,34 @@ export async function create(route: Route): Promise<Reply> {
 
 export async function put(route: Route): Promise<Reply> {
   const { target, resource } = route
+  const cause = takeRequestId(route)
   const body = await readJsonBody(route, ['application/json'])
-  const outcome = await write(route, (tx, context) => putResource(tx, resource, target.path, body, context))
+  const checkBefore = await readConditions(route)
+  const outcome = await write(route, { cause, checkBefore }, (tx, context) =>
+    putResource(tx, resource, target.path, body, context),
+  )
   return replyWithState(route, outcome)
 }
 
 export async function patch(route: Route): Promise<Reply> {
-  const { target, resource } = route
-  route.headers['accept-patch'] = patchTypes.join(', ')
+  const { target, resource, headers } = route
+  const cause = takeRequestId(route)
+  headers['accept-patch'] = acceptPatch
   const body = await readJsonBody(route, patchTypes)
-  const outcome = await write(route, (tx, context) => patchResource(tx, resource, target.path, body, context))
+  const checkBefore = await readConditions(route)
+  const outcome = await write(route, { cause, checkBefore }, (tx, context) =>
+    patchResource(tx, resource, target.path, body, context),
+  )
   return replyWithState(route, outcome)
 }
 
 export async function remove(route: Route): Promise<Reply> {
-  readQuery(route.exchange.query, [])
-  await write(route, (tx, context) => removeResource(tx, route.target.path, context))
-  return { status: 204, headers: route.headers }
+  const { exchange, target, headers } = route
+  const cause = takeRequestId(route)
+  readQuery(exchange.query, [])
+  const checkBefore = await readConditions(route)
+  await write(route, { cause, checkBefore }, (tx, context) => removeResource(tx, target.path, context))
+  return { status: 204, headers }
 }
 
 async function readJsonBody({ exchange, resource }: Route, mediaTypes: readonly string[]): Promise<Json> {
@@ -64,7 +79,7 @@ async function readJsonBody({ exchange, resource }: Route, mediaTypes: readonly 
       `The body is ${quote(field)}; ${exchange.method} takes ${mediaTypes.join(' or ')}. Send it with the header Content-Type: ${mediaTypes[0]}.`,
     )
   }
-  if (exchange.header('content-encoding') !== undefined) {
+  if ((exchange.header('content-encoding') ?? 'identity') !== 'identity') {
     throw new LockstepError(
       'unsupported-media-type',
       'The body is compressed, which is not supported. Send it as it is.',
@@ -76,15 +91,11 @@ async function readJsonBody({ exchange, resource }: Route, mediaTypes: readonly 
 /** Runs the write in a transaction and sets the marker and tag of what it gave. */
 async function write<T extends Outcome | undefined>(
   route: Route,
+  given: Omit<WriteContext, 'timeMs'>,
   work: (tx: LogTransaction, context: WriteContext) => Promise<T>,
 ): Promise<T> {
-  const { context, exchange, target, headers } = route
-  const cause = readRequestId(exchange.header('x-request-id'))
-  headers['x-request-id'] = cause
-  const checkBefore = await readConditions(route)
-  const { value, marker } = await context.log.write(tx =>
-    work(tx, { timeMs: context.now(), cause, checkBefore }),
-  )
+  const { context, target, headers } = route
+  const { value, marker } = await context.log.write(tx => work(tx, { ...given, timeMs: context.now() }))
   setMarker(route, marker)
   const position = marker.find(({ stream }) => stream === target.stream)
   if (value !== undefined && position !== undefined)
@@ -101,31 +112,41 @@ function replyWithState({ context, target, headers }: Route, { path, created, st
   return { status: created ? 201 : 200, headers, body: `${stateText}\n` }
 }
 
+/** A collection's tag changes with each write in its stream, so nothing can be made to depend on it. Errors: `precondition-failed`. */
+function refuseConditions({ exchange }: Route): void {
+  const ifMatch = exchange.header('if-match') ?? '*'
+  if (ifMatch.trim() === '*' && exchange.header('if-none-match') === undefined) return
+  throw new LockstepError(
+    'precondition-failed',
+    'POST takes no conditions. To create only what is not there yet, PUT it with If-None-Match: *.',
+  )
+}
+
 /** The check of If-Match and If-None-Match, to be made inside the transaction; `undefined` where neither is sent. */
 async function readConditions({ context, exchange, target }: Route): Promise<WriteContext['checkBefore']> {
   const ifMatch = exchange.header('if-match')
   const ifNoneMatch = exchange.header('if-none-match')
   if (ifMatch === undefined && ifNoneMatch === undefined) return undefined
-  // An epoch changes only while nobody writes, so it may be read before the transaction.
+  // Where the epoch is renewed meanwhile, resources and versions stay as they are.
   const { epoch } = await context.log.head(target.stream)
   return (path, before) => {
     const tag = before.stateText === undefined ? undefined : formatResourceTag(epoch, before.version)
-    const failed =
-      (ifMatch !== undefined && !satisfiesIfMatch(ifMatch, tag) && `If-Match: ${ifMatch}`) ||
-      (ifNoneMatch !== undefined &&
-        !satisfiesIfNoneMatch(ifNoneMatch, tag) &&
-        `If-None-Match: ${ifNoneMatch}`)
-    if (failed) {
-      const now = tag === undefined ? 'does not exist' : `has the ETag ${tag}`
-      throw new LockstepError(
+    const now = tag === undefined ? 'does not exist' : `has the ETag ${tag}`
+    const refuse = (field: string, condition: string): LockstepError =>
+      new LockstepError(
         'precondition-failed',
-        `${failed.slice(0, 120)} does not hold: ${path} ${now}. GET it and decide again.`,
+        `${field}: ${quote(condition)} does not hold: ${path} ${now}. GET it and decide again.`,
       )
-    }
+    if (ifMatch !== undefined && !satisfiesIfMatch(ifMatch, tag)) throw refuse('If-Match', ifMatch)
+    if (ifNoneMatch !== undefined && !satisfiesIfNoneMatch(ifNoneMatch, tag))
+      throw refuse('If-None-Match', ifNoneMatch)
   }
 }
 
-/** A client's own request id comes back as the message's `cause`; one that could not stand in a header is replaced. */
-function readRequestId(field: string | undefined): string {
-  return field !== undefined && /^[\x21-\x7e]{1,128}$/.test(field) ? field : createRequestId()
+/** A client's own request id comes back, and is the message's `cause`; one that could not stand in a header is replaced. */
+function takeRequestId({ exchange, headers }: Route): string {
+  const given = exchange.header('x-request-id')
+  const cause = given !== undefined && isRequestId(given) ? given : createRequestId()
+  headers['x-request-id'] = cause
+  return cause
 }
