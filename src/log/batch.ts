@@ -103,7 +103,7 @@ export class Batch {
       const { event, path, topicPath, version, timeMs, stateText } = change
       const openText = openTexts[index]!
       this.changes.push({ stream, seq, event, path, topicPath, version, timeMs, openText })
-      const exists = this.resources.get(path)?.exists ?? transaction.existed(path)
+      const exists = transaction.existed(path)
       this.resources.set(path, { path, stream, version, seq, stateText, exists })
       this.size += openText.length + (stateText?.length ?? 0)
     }

@@ -66,17 +66,42 @@ test('what arrives while a batch runs waits for the next one', async () => {
   assert.deepEqual(told, ['begin', 'commit 1', 'committed 1'])
 })
 
-test('a batch that a slow work has held up is committed before the next work', async () => {
+test('a batch that a slow work has held up is committed first, and the order stays', async () => {
   const { group, told } = createGroup()
+  const write = (id: number) => group.write(async () => void told.push(`work ${id}`))
+  let late: Promise<unknown> | undefined
   await Promise.all([
     group.write(async tx => {
       const endMs = performance.now() + 60
       while (performance.now() < endMs) await new Promise(resolve => setImmediate(resolve))
+      late = write(4)
       await save(tx, '/people/1', {})
     }),
-    group.write(tx => save(tx, '/people/2', {})),
+    write(2),
+    write(3),
   ])
-  assert.deepEqual(told, ['begin', 'commit 1', 'committed 1', 'begin', 'commit 1', 'committed 1'])
+  await late
+  assert.deepEqual(told, [
+    'begin',
+    'commit 1',
+    'committed 1',
+    'begin',
+    'work 2',
+    'work 3',
+    'work 4',
+    'commit 0',
+  ])
+})
+
+test('no timer outlives its work', async () => {
+  const { group } = createGroup()
+  const timers = (): number => process.getActiveResourcesInfo().filter(name => name === 'Timeout').length
+  const before = timers()
+  await Promise.allSettled([
+    group.write(tx => save(tx, '/people/1', {})),
+    group.write(() => Promise.reject(new Error('a work fails'))),
+  ])
+  assert.equal(timers(), before)
 })
 
 test('a store that cannot begin fails the batch with the cause, and nothing is run', async () => {

@@ -151,6 +151,10 @@ test('a long pruning goes in steps, and writes go on between them', async () => 
   assert.equal(seq, 7_500 + during)
   const { changes } = await log.readChanges('people', { after: first - 1, limit: 100_000 })
   assert.equal(changes.length, seq - first + 1)
+  // The 2,500 tombstones went in steps too.
+  for (const path of ['/people/0-0', '/people/25-0', '/people/48-98']) {
+    assert.equal((await log.readResource(path)).resource.deleted, false, path)
+  }
 })
 
 test('a database of a newer release is refused', async () => {

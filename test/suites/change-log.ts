@@ -144,36 +144,49 @@ export function testChangeLog(
 
     test('several changes of one work stand next to each other and name their transaction', async () => {
       await using log = await openWith(['people', 'orders'])
-      const work = (id: string) => async (tx: LogTransaction) => {
+      const pair = (id: string) => async (tx: LogTransaction) => {
         await save(tx, `/people/${id}`, { n: 1 })
-        await save(tx, `/orders/${id}`, { n: 1 })
         await save(tx, `/people/${id}`, { n: 2 })
       }
-      await Promise.all(['a', 'b', 'c'].map(id => log.write(work(id))))
+      const triple = (id: string) => async (tx: LogTransaction) => {
+        await pair(id)(tx)
+        await save(tx, `/orders/${id}`, { n: 1 })
+      }
+      const ids = ['a', 'b', 'c']
+      await Promise.all([...ids.map(id => log.write(triple(id))), log.write(pair('d'))])
       const people = await readAll(log, 'people')
       const orders = await readAll(log, 'orders')
       checkSequence(people)
       assert.deepEqual(
         people.map(({ path, version }) => [path, version]),
-        ['a', 'b', 'c'].flatMap(id => [
+        [...ids, 'd'].flatMap(id => [
           [`/people/${id}`, 1],
           [`/people/${id}`, 2],
         ]),
       )
-      const ids = [...people, ...orders].map(({ path, messageText }) => {
+      const transactions = new Map<string, string[]>()
+      for (const { path, messageText } of [...people, ...orders]) {
         const { tx } = parseMessage(messageText)!
-        assert.equal(tx?.n, 3)
-        return `${path.split('/')[2]} ${tx.id}`
-      })
-      assert.equal(new Set(ids).size, 3)
+        const key = `${tx?.id} of ${tx?.n}`
+        transactions.set(key, [...(transactions.get(key) ?? []), path])
+      }
+      assert.deepEqual(
+        [...transactions.values()],
+        [...ids.map(id => [`/people/${id}`, `/people/${id}`, `/orders/${id}`]), ['/people/d', '/people/d']],
+      )
+      for (const [key, { length }] of transactions)
+        assert.match(key, new RegExp(`^[a-z0-9]{6,} of ${length}$`))
     })
 
     test('versions go on after deletion and re-creation', async () => {
       await using log = await openWith(['people'])
       const path = '/people/1'
+      const inside = async (): Promise<StoredResource> => (await log.write(tx => tx.read(path))).value
       assert.deepEqual(await stored(log, path), { version: 0, stateText: undefined, deleted: false })
+      assert.deepEqual(await inside(), await stored(log, path))
       await log.write(tx => save(tx, path, { n: 1 }))
       await log.write(tx => save(tx, path, undefined))
+      assert.deepEqual(await inside(), await stored(log, path))
       assert.deepEqual(await stored(log, path), { version: 2, stateText: undefined, deleted: true })
       await log.write(tx => save(tx, path, { n: 3 }))
       assert.deepEqual(await stored(log, path), { version: 3, stateText: '{"n":3}', deleted: false })
@@ -346,18 +359,26 @@ export function testChangeLog(
       })
       const { value } = await log.write(async tx => {
         const before = await tx.readPathsUnder('/people/1', 10)
+        await save(tx, '/people/1', { n: 2 })
         await save(tx, '/people/1/friends/1', undefined)
+        await save(tx, '/people/1/friends/2', undefined)
         await save(tx, '/people/1/cars/1', { n: 1 })
         await save(tx, '/people/1/cars/2', { n: 1 })
         await save(tx, '/people/1/cars/2', undefined)
         return [before, await tx.readPathsUnder('/people/1', 10), await tx.readPathsUnder('/people/1', 2)]
       })
-      const left = ['/people/1/cars/1', '/people/1/friends/2', '/people/1/friends/2/notes/1']
+      const left = ['/people/1/cars/1', '/people/1/friends/2/notes/1']
       assert.deepEqual(value, [
         ['/people/1/friends/1', '/people/1/friends/2', '/people/1/friends/2/notes/1'],
         left,
-        left.slice(0, 2),
+        left,
       ])
+      // The works of one batch see each other's.
+      const [, seen] = await Promise.all([
+        log.write(tx => save(tx, '/people/1/cars/1', undefined)),
+        log.write(tx => tx.readPathsUnder('/people/1', 10)),
+      ])
+      assert.deepEqual(seen.value, ['/people/1/friends/2/notes/1'])
     })
 
     test('a transaction cannot be used after its work has ended', async () => {
@@ -648,6 +669,11 @@ export function testChangeLog(
       assert.deepEqual(await stored(log, '/people/1'), { version: 1, stateText: '{"n":1}', deleted: false })
       await log.write(tx => save(tx, '/people/2', { n: 4 }))
       assert.equal((await stored(log, '/people/2')).version, 4)
+      // Forgetting a lower version later does not lower what is above all of them.
+      await log.write(tx => save(tx, '/people/1', undefined))
+      await settle(log)
+      await log.prune({ maxRows: 0, minRows: 0 })
+      assert.deepEqual(await stored(log, '/people/1'), { version: 3, stateText: undefined, deleted: false })
     })
 
     test('a new epoch begins at 0 without old changes, and resources keep their versions', async () => {
