@@ -146,6 +146,16 @@ test('lone surrogates are refused, which no file of cases can carry', () => {
   }
 })
 
+test('a single segment is checked like one of a path', () => {
+  assert.equal(decodeSegment('a'.repeat(512)).length, 512)
+  for (const segment of ['a'.repeat(513), '', '.', '%2E%2E', '%00', '%C0%AF', '%']) {
+    assert.deepEqual(
+      resultOf(() => decodeSegment(segment)),
+      { error: 'invalid-path' },
+    )
+  }
+})
+
 test('what is refused is shown shortened and harmless', () => {
   for (const path of [
     `/people/${'a'.repeat(100_000)}`,
