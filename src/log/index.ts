@@ -2,5 +2,5 @@
 export type * from './change-log.ts'
 export type { OnLogError } from './commit-listeners.ts'
 export type { CommitCounts, GroupCommitOptions } from './group-commit.ts'
-export { createMemoryLog, type MemoryLogOptions } from './memory.ts'
+export { createMemoryLog, type MemoryLog, type MemoryLogImage, type MemoryLogOptions } from './memory.ts'
 export { openSqliteLog, type SqliteLog, type SqliteLogOptions } from './sqlite.ts'

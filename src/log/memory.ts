@@ -31,6 +31,24 @@ export interface MemoryLogOptions extends GroupCommitOptions {
   readonly onError?: OnLogError
   /** The wall clock, in milliseconds since 1970. @default Date.now */
   readonly now?: () => number
+  /** Where to go on from: what another memory log was. @default empty */
+  readonly image?: MemoryLogImage
+}
+
+/** A change log in memory. */
+export interface MemoryLog extends ChangeLog {
+  /** All that is committed now, to go on from in another log; an older image is to a newer log what a backup is. */
+  image(): MemoryLogImage
+}
+
+/** What a memory log held at one moment. It is data: it may be cloned, and stays as it is. */
+export interface MemoryLogImage {
+  readonly streams: readonly (readonly [string, MemoryStreamImage])[]
+  readonly resources: readonly (readonly [string, MemoryResource])[]
+}
+
+type MemoryStreamImage = Readonly<Omit<MemoryStream, 'changes'>> & {
+  readonly changes: readonly BatchedChange[]
 }
 
 interface MemoryStream {
@@ -49,11 +67,11 @@ interface MemoryResource extends ResourceState {
 }
 
 /** Creates an empty change log in memory. */
-export function createMemoryLog(options: MemoryLogOptions = {}): ChangeLog {
-  return new MemoryLog(options)
+export function createMemoryLog(options: MemoryLogOptions = {}): MemoryLog {
+  return new OpenMemoryLog(options)
 }
 
-class MemoryLog implements ChangeLog {
+class OpenMemoryLog implements MemoryLog {
   readonly #streams = new Map<string, MemoryStream>()
   readonly #resources = new Map<string, MemoryResource>()
   readonly #group: GroupCommit
@@ -66,6 +84,10 @@ class MemoryLog implements ChangeLog {
     this.#onError = options.onError ?? reportToConsole
     this.#clock = new PruningClock(options.now ?? Date.now)
     this.#listeners = new CommitListeners(this.#onError)
+    for (const [stream, state] of options.image?.streams ?? []) {
+      this.#streams.set(stream, { ...state, changes: [...state.changes] })
+    }
+    for (const [path, resource] of options.image?.resources ?? []) this.#resources.set(path, resource)
     const store: CommitStore = {
       begin: async () => {},
       commit: batch => this.#apply(batch),
@@ -199,6 +221,14 @@ class MemoryLog implements ChangeLog {
     })
     this.#listeners.call([head])
     return head
+  }
+
+  image(): MemoryLogImage {
+    const streams = [...this.#streams].map(([stream, state]) => {
+      const copy: MemoryStreamImage = { ...state, changes: [...state.changes] }
+      return [stream, copy] as const
+    })
+    return { streams, resources: [...this.#resources] }
   }
 
   onCommit(listener: (heads: readonly Head[]) => void): () => void {

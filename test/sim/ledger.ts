@@ -1,0 +1,155 @@
+/**
+ * What the API ever had: every version of every resource in every epoch, taken from the log at each commit. It is
+ * what the followers are judged by, and it judges the log itself: no number twice, no hole, no version left out.
+ */
+import {
+  applyMergePatch,
+  isEqualJson,
+  type JsonObject,
+  type Message,
+  parseMessage,
+} from '../../src/contract/index.ts'
+import type { ChangeLog } from '../../src/log/change-log.ts'
+
+interface Entry {
+  readonly seq: number
+  readonly version: number
+  readonly state: JsonObject | undefined
+}
+
+/** One epoch of one stream. */
+interface History {
+  head: number
+  readonly messages: Map<number, string>
+  /** By path, in order of version; the first may be what was there when the epoch began. */
+  readonly resources: Map<string, Entry[]>
+}
+
+export class Ledger {
+  readonly violations: string[] = []
+  changes = 0
+  readonly #histories = new Map<string, History>()
+  readonly #epochs = new Map<string, string>()
+  #reading: Promise<void> = Promise.resolve()
+
+  /** Follows a log from now on; what it holds of an epoch that is known must be what was there before. */
+  async attach(log: ChangeLog): Promise<void> {
+    for (const stream of ['people', 'projects']) await this.#read(log, stream)
+    log.onCommit(heads => {
+      for (const { stream } of heads) this.#reading = this.#reading.then(() => this.#read(log, stream))
+    })
+  }
+
+  epochOf(stream: string): string | undefined {
+    return this.#epochs.get(stream)
+  }
+
+  headOf(stream: string): number {
+    return this.#history(stream, this.#epochs.get(stream)!).head
+  }
+
+  /** Had the API this state at this version, in this or an earlier epoch? */
+  knows(path: string, version: number, state: JsonObject): boolean {
+    const stream = path.split('/', 2)[1]!
+    for (const [key, { resources }] of this.#histories) {
+      if (!key.startsWith(`${stream}:`)) continue
+      const entry = resources.get(path)?.find(item => item.version === version)
+      if (entry?.state !== undefined && isEqualJson(entry.state, state)) return true
+    }
+    return false
+  }
+
+  /** The resources at a place in the log: their versions, and whether they were there. */
+  *at(
+    stream: string,
+    epoch: string,
+    seq: number,
+  ): Generator<{ path: string; version: number; exists: boolean }> {
+    for (const [path, entries] of this.#history(stream, epoch).resources) {
+      const entry = entries.findLast(item => item.seq <= seq)
+      if (entry !== undefined) yield { path, version: entry.version, exists: entry.state !== undefined }
+    }
+  }
+
+  /** What is there now, by path. */
+  now(stream: string): Map<string, { version: number; state: JsonObject }> {
+    const states = new Map<string, { version: number; state: JsonObject }>()
+    for (const [path, entries] of this.#history(stream, this.#epochs.get(stream)!).resources) {
+      const { version, state } = entries.at(-1)!
+      if (state !== undefined) states.set(path, { version, state })
+    }
+    return states
+  }
+
+  async #read(log: ChangeLog, stream: string): Promise<void> {
+    const head = await log.head(stream).catch(() => undefined)
+    if (head === undefined) return
+    const isNew = !this.#histories.has(`${stream}:${head.epoch}`)
+    const history = this.#history(stream, head.epoch)
+    this.#epochs.set(stream, head.epoch)
+    if (isNew) await this.#takeBase(log, stream, history)
+    const page = await log.readChanges(stream, { after: head.first - 1, limit: 100_000 })
+    for (const { seq, messageText } of page.changes) {
+      const known = history.messages.get(seq)
+      if (known !== undefined && known !== messageText) {
+        this.violations.push(
+          `number reused: ${stream}:${head.epoch}:${seq} was ${known} and is ${messageText}`,
+        )
+      }
+      if (known === undefined) this.#take(history, stream, seq, messageText)
+    }
+    if (page.head.seq < history.head)
+      this.violations.push(`rows lost: ${stream} ends at ${page.head.seq} after ${history.head} in one epoch`)
+  }
+
+  /** What was there when an epoch began. */
+  async #takeBase(log: ChangeLog, stream: string, history: History): Promise<void> {
+    const head = await log.head(stream)
+    if (head.seq > 0) return
+    const collections = [`/${stream}`]
+    for (const collection of collections) {
+      const { items } = await log.readCollection(collection, { limit: 100_000 })
+      for (const { path, version, stateText } of items) {
+        history.resources.set(path, [{ seq: 0, version, state: JSON.parse(stateText) as JsonObject }])
+        if (collection === '/people') collections.push(`${path}/notes`)
+      }
+    }
+  }
+
+  #take(history: History, stream: string, seq: number, text: string): void {
+    this.changes++
+    history.messages.set(seq, text)
+    if (seq !== history.head + 1) this.violations.push(`hole: ${stream} ${seq} after ${history.head}`)
+    history.head = seq
+    const message = parseMessage(text) as Exclude<Message, { event: 'reset' }>
+    const { resource, version } = message
+    const entries = history.resources.get(resource) ?? []
+    history.resources.set(resource, entries)
+    const before = entries.at(-1)
+    // Once a tombstone is purged, versions go on above the stream's floor.
+    const isPurged = before !== undefined && before.state === undefined && version > before.version
+    if (before !== undefined && version !== before.version + 1 && !isPurged) {
+      this.violations.push(`versions: ${resource} ${version} after ${before.version}`)
+    }
+    entries.push({ seq, version, state: stateAfter(message, before?.state) })
+  }
+
+  #history(stream: string, epoch: string): History {
+    const key = `${stream}:${epoch}`
+    let history = this.#histories.get(key)
+    if (history === undefined) {
+      history = { head: 0, messages: new Map(), resources: new Map() }
+      this.#histories.set(key, history)
+    }
+    return history
+  }
+}
+
+function stateAfter(
+  message: Exclude<Message, { event: 'reset' }>,
+  before: JsonObject | undefined,
+): JsonObject | undefined {
+  if (message.event === 'deleted') return undefined
+  if (message.state !== undefined) return message.state
+  return applyMergePatch(before, (message as { changes: JsonObject }).changes) as JsonObject
+}

@@ -1,0 +1,47 @@
+/**
+ * Runs simulations: `npm run sim -- --seeds 1000`, from another seed on with `--from 5000`, or one of them with its
+ * whole story: `npm run sim -- --seed 17`. The last line has the totals. Exit code 1 where a promise was broken.
+ */
+import { parseArgs } from 'node:util'
+import { type SimulationResult, simulate } from './simulation.ts'
+import { createTotals } from './totals.ts'
+
+const { values } = parseArgs({
+  options: {
+    seed: { type: 'string' },
+    seeds: { type: 'string', default: '1000' },
+    from: { type: 'string', default: '1' },
+  },
+})
+
+function readNumber(name: string, text: string): number {
+  if (/^\d{1,9}$/.test(text)) return Number(text)
+  console.error(`--${name} ${text} is not a whole number.`)
+  process.exit(2)
+}
+
+function tellFailure({ seed, violations }: SimulationResult): void {
+  console.log(`seed ${seed}:`)
+  for (const violation of violations) console.log(`  ${violation}`)
+}
+
+if (values.seed !== undefined) {
+  const result = await simulate(readNumber('seed', values.seed), { keepTrace: true })
+  for (const line of result.trace) console.log(line)
+  console.log(`digest ${result.digest}, right after ${result.convergenceMs.toFixed(0)} ms`)
+  if (result.violations.length > 0) tellFailure(result)
+  process.exit(result.violations.length > 0 ? 1 : 0)
+}
+
+const from = readNumber('from', values.from)
+const count = readNumber('seeds', values.seeds)
+const totals = createTotals()
+for (let seed = from; seed < from + count; seed++) {
+  const result = await simulate(seed)
+  totals.add(result)
+  if (result.violations.length > 0) tellFailure(result)
+  if (process.stderr.isTTY && seed % 20 === 0) process.stderr.write(`\r${seed - from + 1} of ${count} seeds `)
+}
+if (process.stderr.isTTY) process.stderr.write('\r')
+console.log(totals.line())
+process.exit(totals.failed > 0 ? 1 : 0)

@@ -1,0 +1,114 @@
+/**
+ * A service that can be killed, set back to a backup and started again: the real handlers, group commit and relay
+ * on a log in memory whose images stand for the disk.
+ */
+import { createMemoryLog, type MemoryLog, type MemoryLogImage } from '../../src/log/memory.ts'
+import { defineResource } from '../../src/service/resource.ts'
+import { openService, type Service } from '../../src/service/service.ts'
+import type { SimBroker, SimConnection } from './broker.ts'
+import type { Ledger } from './ledger.ts'
+import type { Runtime } from './runtime.ts'
+
+const schema = {
+  type: 'object',
+  properties: { name: { type: 'string' }, tags: { type: 'object' } },
+} as const
+export const people = defineResource('people', { schema })
+export const notes = defineResource('people/{person}/notes', { schema })
+export const projects = defineResource('projects', { schema })
+export const streams = ['people', 'projects'] as const
+
+/** What the disk holds, with the word that tells the epoch guard how old it is. */
+interface DiskImage {
+  readonly image: MemoryLogImage
+  readonly word: number
+}
+
+export class SimService {
+  isUp = false
+  boot = 0
+  log!: MemoryLog
+  #service: Service | undefined
+  #connection: SimConnection | undefined
+  #disk: DiskImage | undefined
+  #word = 0
+  readonly #backups: DiskImage[] = []
+  readonly #onKill = new Set<() => void>()
+  readonly #runtime: Runtime
+  readonly #broker: SimBroker
+  readonly #ledger: Ledger
+  readonly #onError: (error: unknown) => void
+
+  constructor(runtime: Runtime, broker: SimBroker, ledger: Ledger, onError: (error: unknown) => void) {
+    this.#runtime = runtime
+    this.#broker = broker
+    this.#ledger = ledger
+    this.#onError = onError
+  }
+
+  async start(): Promise<void> {
+    const boot = ++this.boot
+    const disk = this.#disk
+    this.log = createMemoryLog({ image: disk?.image, onError: this.#onError })
+    await this.log.ensureStreams(streams)
+    // The real guard keeps this word in a file beside the database; an older copy holds an older word.
+    if (disk !== undefined && disk.word !== this.#word)
+      for (const stream of streams) await this.log.renewEpoch(stream)
+    this.#word++
+    await this.#ledger.attach(this.log)
+    if (boot !== this.boot) return
+    this.#connection = this.#broker.connect()
+    this.#service = await openService({
+      resources: [people, notes, projects],
+      log: this.log,
+      broker: this.#connection,
+      retention: { maxRows: 40, minRows: 10, maxAgeMs: 3_600_000 },
+      relay: { windowSize: 8, maxBacklog: 60, maxMessageBytes: 400 },
+      onError: this.#onError,
+    })
+    this.isUp = true
+  }
+
+  fetch(request: Request): Promise<Response> {
+    return this.#service!.fetch(request)
+  }
+
+  transaction(...args: Parameters<Service['transaction']>): ReturnType<Service['transaction']> {
+    return this.#service!.transaction(...args)
+  }
+
+  onKill(listener: () => void): void {
+    this.#onKill.add(listener)
+  }
+
+  /** Ends it as `kill -9` does: what is committed stays, everything else is gone. */
+  kill(): void {
+    if (!this.isUp) return
+    this.isUp = false
+    this.boot++
+    this.#disk = { image: this.log.image(), word: this.#word }
+    void this.#connection?.close()
+    void this.#service?.close()
+    for (const end of this.#onKill) end()
+    this.#onKill.clear()
+  }
+
+  /** Keeps a copy of the disk as it is now. */
+  backUp(): void {
+    if (this.isUp) this.#backups.push({ image: this.log.image(), word: this.#word++ })
+  }
+
+  /** Puts an earlier copy in the place of the disk; only while it is down. Gives whether there was one. */
+  restore(): boolean {
+    const backup = this.#backups.length > 0 ? this.#runtime.pick(this.#backups) : undefined
+    if (this.isUp || backup === undefined) return false
+    this.#disk = backup
+    return true
+  }
+
+  async close(): Promise<void> {
+    await this.#service?.close()
+    await this.#connection?.close()
+    await this.log.close()
+  }
+}
