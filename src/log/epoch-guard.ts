@@ -11,7 +11,8 @@
  *
  * Order, always under the database's write lock: write the file with both words, then commit the new word. A
  * crash at any point leaves a word in the database that the file knows, so that a crash alone never renews an
- * epoch. It does not see a whole disk that was set back, file and database together. PROTOCOL.md §7.
+ * epoch. What it does not see: a whole disk that was set back, file and database together; and a copy from the last
+ * second before a crash that was put back into the same file. After those, delete the guard file. PROTOCOL.md §7.
  */
 import { closeSync, fsyncSync, openSync, readFileSync, renameSync, writeSync } from 'node:fs'
 import { dirname } from 'node:path'

@@ -59,7 +59,7 @@ const maxBatchWorks = 512
 /** A batch is closed once so many characters wait to be written. */
 const maxBatchSize = 16_777_216
 /** A batch is closed once it is open for so long: those whose work is done do not wait for further slow ones. */
-const maxBatchMs = 50
+const maxBatchMs = 100
 
 export class GroupCommit {
   counts: CommitCounts = { commits: 0, works: 0, changes: 0 }
