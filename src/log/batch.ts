@@ -75,7 +75,7 @@ const maxTransactionSize = 67_108_864
 /** Collects works. `changes`, `resources` and `movedHeads()` are what the store has to write. */
 export class Batch {
   readonly changes: BatchedChange[] = []
-  readonly resources = new Map<string, BatchedResource>()
+  readonly resources: Map<string, BatchedResource> = new Map()
   /** How many characters of states and messages wait to be written. */
   size = 0
   readonly #committed: CommittedState
@@ -142,7 +142,7 @@ export class Batch {
 export class BatchTransaction implements LogTransaction {
   readonly changes: NewChange[] = []
   /** The streams that it read or wrote. */
-  readonly streams = new Set<string>()
+  readonly streams: Set<string> = new Set()
   readonly #batch: Batch
   readonly #committed: CommittedState
   readonly #maxChanges: number
