@@ -4,7 +4,7 @@
  * `dist/` is the package: JavaScript and declarations from src/, the documents, and a package.json of its own,
  * reduced to what users need. The root is private, so that it cannot be published by mistake.
  */
-import { execFileSync } from 'node:child_process'
+import { spawnSync } from 'node:child_process'
 import { copyFileSync, existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import path from 'node:path'
 
@@ -26,14 +26,18 @@ const published = [
 ]
 
 rmSync(dist, { recursive: true, force: true })
-execFileSync(
-  process.execPath,
-  [path.join(root, 'node_modules/typescript/bin/tsc'), '-p', 'tsconfig.build.json', '--outDir', dist],
-  {
-    cwd: root,
-    stdio: 'inherit',
-  },
-)
+const tsc = [
+  path.join(root, 'node_modules/typescript/bin/tsc'),
+  '-p',
+  'tsconfig.build.json',
+  '--outDir',
+  dist,
+]
+const { status } = spawnSync(process.execPath, tsc, { cwd: root, stdio: 'inherit' })
+if (status !== 0) {
+  console.error('build: the types do not check (see above).')
+  process.exit(1)
+}
 writeFileSync(path.join(dist, 'package.json'), `${JSON.stringify(reduceManifest(), null, 2)}\n`)
 for (const document of documents) {
   if (existsSync(path.join(root, document)))

@@ -1,6 +1,6 @@
 /** Holds the layout of CONTRIBUTING.md: who imports whom, and what files look like. */
 import assert from 'node:assert/strict'
-import { existsSync } from 'node:fs'
+import { existsSync, readFileSync } from 'node:fs'
 import path from 'node:path'
 import test from 'node:test'
 import { readSources, root, type SourceFile } from './source-tree.ts'
@@ -121,6 +121,16 @@ test('sources do not import the package by its name; the command line, examples 
       path,
     )
   }
+})
+
+test('each package that is imported is declared, and each that is declared is imported', () => {
+  const manifest = JSON.parse(readFileSync(path.join(root, 'package.json'), 'utf8')) as Record<string, object>
+  const declared = { ...manifest['dependencies'], ...manifest['peerDependencies'] }
+  const imported = sources
+    .flatMap(source => source.imports)
+    .filter(name => !/^(src\/|node:|lockstep\/)/.test(name))
+    .map(name => name.split('/', name.startsWith('@') ? 2 : 1).join('/'))
+  assert.deepEqual([...new Set(imported)].sort(), Object.keys(declared).sort())
 })
 
 test('files are short, named after one noun in kebab-case, and export by name', () => {

@@ -26,7 +26,8 @@ export function readSources(folder: string): readonly SourceFile[] {
     .map(file => readSource(file))
 }
 
-function readSource(file: string): SourceFile {
+/** Reads one file, given from the root. */
+export function readSource(file: string): SourceFile {
   const text = readFileSync(path.join(root, file), 'utf8')
   const code = text.replace(/^\s*\/\*[\s\S]*?\*\/|^\s*\/\/.*$/gm, '')
   const specifiers = [
