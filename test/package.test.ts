@@ -73,9 +73,21 @@ test('a JavaScript program imports every subpath and uses it', async () => {
   const program = `${lines.join('\n')}
     import assert from 'node:assert/strict'
     for (const part of [${entries.map((_, i) => `m${i}`).join(', ')}]) assert.ok(Object.keys(part).length > 0)
-    import { diffMergePatch, parsePath } from 'lockstep/contract'
+    import { parsePath } from 'lockstep/contract'
+    import { createMemoryHub } from 'lockstep/broker'
+    import { createMemoryLog } from 'lockstep/log'
+    import { defineResource, openService } from 'lockstep/service'
     assert.equal(parsePath('/people/john@home').path, '/people/john%40home')
-    assert.deepEqual(diffMergePatch({ a: 1, b: 2 }, { a: 1 }), { b: null })
+    const broker = createMemoryHub().connect()
+    const heard = Promise.withResolvers()
+    await broker.subscribe(['people'], heard.resolve)
+    const resources = [defineResource('people', { schema: { type: 'object' } })]
+    const service = await openService({ resources, log: createMemoryLog(), broker })
+    const headers = { 'content-type': 'application/json' }
+    const request = new Request('http://test/people', { method: 'POST', body: '{"id":"1"}', headers })
+    assert.equal((await service.fetch(request)).status, 201)
+    assert.equal(JSON.parse((await heard.promise).payload).resource, '/people/1')
+    await service.close()
     console.log('used')`
   await writeFile(path.join(folder, 'program.js'), program)
   await writeFile(path.join(folder, 'package.json'), '{ "type": "module" }')
