@@ -27,7 +27,7 @@ export interface NodeListenerOptions {
 export function createNodeListener(service: HttpHandler, options: NodeListenerOptions = {}): NodeListener {
   const bodyTimeoutMs = options.bodyTimeoutMs ?? 30_000
   return (request, response, next) => {
-    const url = request.url ?? '/'
+    const url = cutOrigin(request.url ?? '/')
     const mark = url.indexOf('?')
     const path = mark === -1 ? url : url.slice(0, mark)
     if (next !== undefined && !service.owns(path)) {
@@ -39,11 +39,16 @@ export function createNodeListener(service: HttpHandler, options: NodeListenerOp
       query: mark === -1 ? '' : url.slice(mark + 1),
       bodyTimeoutMs,
     })
-    service.handle(exchange).then(
-      reply => send(request, response, reply),
-      () => response.destroy(),
-    )
+    service
+      .handle(exchange)
+      .then(reply => send(request, response, reply))
+      .catch(() => response.destroy())
   }
+}
+
+/** A proxy's client may write the whole URL into the request line (RFC 9112 §3.2.2). */
+function cutOrigin(url: string): string {
+  return url.startsWith('/') ? url : url.replace(/^[A-Za-z][A-Za-z0-9+.-]*:\/\/[^/?#]*/, '')
 }
 
 export interface HttpServerOptions extends NodeListenerOptions {
@@ -61,6 +66,8 @@ export interface HttpServer extends AsyncDisposable {
   /** Stops listening and ends open streams; requests that run get `graceMs` to finish. Idempotent. */
   close(graceMs?: number): Promise<void>
 }
+
+const sweepEveryMs = 20
 
 /** Opens an HTTP server for a service. Errors: `port-taken`. */
 export async function openHttpServer(service: HttpHandler, options: HttpServerOptions): Promise<HttpServer> {
@@ -91,11 +98,13 @@ export async function openHttpServer(service: HttpHandler, options: HttpServerOp
   const close = (graceMs = 2_000): Promise<void> => {
     closing ??= new Promise(resolve => {
       const timer = setTimeout(() => server.closeAllConnections(), graceMs)
+      // A connection whose last request ends only now stays open for the next one, and nobody tells.
+      const sweep = setInterval(() => server.closeIdleConnections(), sweepEveryMs)
       server.close(() => {
         clearTimeout(timer)
+        clearInterval(sweep)
         resolve()
       })
-      server.closeIdleConnections()
     })
     return closing
   }
@@ -130,10 +139,10 @@ function createNodeExchange(
     readBody: maxBytes => readBody(request, maxBytes, target.bodyTimeoutMs),
     get signal() {
       if (controller === undefined) {
-        controller = new AbortController()
-        const abort = controller.abort.bind(controller)
-        if (response.closed) abort()
-        else response.once('close', () => abort())
+        const created = new AbortController()
+        controller = created
+        if (response.closed) created.abort()
+        else response.once('close', () => created.abort())
       }
       return controller.signal
     },
@@ -144,6 +153,14 @@ function readBody(request: IncomingMessage, maxBytes: number, timeoutMs: number)
   const tooLarge = (): LockstepError =>
     new LockstepError('body-too-large', `The body is over ${maxBytes} bytes. Send less, or in parts.`)
   if (Number(request.headers['content-length'] ?? 0) > maxBytes) return Promise.reject(tooLarge())
+  if (request.readableEnded) {
+    return Promise.reject(
+      new LockstepError(
+        'invalid-option',
+        'The body was read before it came to Lockstep. Mount Lockstep before what parses bodies.',
+      ),
+    )
+  }
   return new Promise((resolve, reject) => {
     const chunks: Buffer[] = []
     let size = 0
@@ -154,7 +171,7 @@ function readBody(request: IncomingMessage, maxBytes: number, timeoutMs: number)
     )
     const stop = (): void => {
       clearTimeout(timer)
-      request.off('data', onData).off('end', onEnd).off('error', fail).off('close', onClose)
+      request.off('data', onData).off('end', onEnd).off('error', onClose).off('close', onClose)
     }
     const fail = (error: unknown): void => {
       stop()
@@ -176,7 +193,8 @@ function readBody(request: IncomingMessage, maxBytes: number, timeoutMs: number)
     }
     const onClose = (): void =>
       fail(new LockstepError('request-timeout', 'The connection closed before the body was complete.'))
-    request.on('data', onData).on('end', onEnd).on('error', fail).on('close', onClose)
+    request.on('data', onData).on('end', onEnd).on('error', onClose).on('close', onClose)
+    if (request.destroyed) onClose()
   })
 }
 
@@ -197,13 +215,25 @@ async function send(request: IncomingMessage, response: ServerResponse, reply: R
   try {
     for await (const part of body) {
       if (response.destroyed) break
-      if (!response.write(part)) await Promise.race([once(response, 'drain'), once(response, 'close')])
+      if (!response.write(part)) await untilDrained(response)
     }
     response.end()
   } catch {
     // The stream's own code has reported the error; a cut connection tells the client to come back.
     response.destroy()
   }
+}
+
+/** Resolves when the client has taken what was written, or is gone. */
+function untilDrained(response: ServerResponse): Promise<void> {
+  return new Promise(resolve => {
+    const done = (): void => {
+      response.off('drain', done).off('close', done)
+      resolve()
+    }
+    response.on('drain', done).on('close', done)
+    if (response.closed) done()
+  })
 }
 
 function hasBody({ headers }: IncomingMessage): boolean {

@@ -1,0 +1,261 @@
+/** The adapter to node:http, on real sockets: bodies, backpressure, clients that leave, limits, and the server's end. */
+import assert from 'node:assert/strict'
+import { once } from 'node:events'
+import { createServer, request as httpRequest } from 'node:http'
+import { type AddressInfo, connect, type Socket } from 'node:net'
+import test from 'node:test'
+import { isLockstepError } from '../../src/contract/index.ts'
+import { createNodeListener, type HttpServerOptions, openHttpServer } from '../../src/service/http/node.ts'
+import { askOver, assertProblem, eventually, openTestService, type TestService } from '../support/service.ts'
+
+async function serve(
+  api: TestService,
+  options: Partial<HttpServerOptions> = {},
+): ReturnType<typeof openHttpServer> {
+  return await openHttpServer(api.service, { port: 0, ...options })
+}
+
+/** A socket that writes a text and gives all that comes until it is closed. */
+function speak(port: number, ...texts: readonly string[]): { socket: Socket; answer: Promise<string> } {
+  const socket = connect(port, '127.0.0.1')
+  for (const text of texts) socket.write(text)
+  const answer = new Promise<string>(resolve => {
+    let heard = ''
+    socket.setEncoding('utf8').on('data', text => {
+      heard += text
+    })
+    socket.on('error', () => {}).on('close', () => resolve(heard))
+  })
+  return { socket, answer }
+}
+
+test('a resource is written and read over a socket, with keep-alive', async () => {
+  await using api = await openTestService()
+  await using server = await serve(api)
+  const created = await askOver(fetch, `${server.url}/people`, 'POST', { body: { id: 'é/+', name: 'A' } })
+  assert.equal(created.status, 201)
+  assert.equal(created.headers.get('content-length'), String(Buffer.byteLength(created.text)))
+  const path = created.headers.get('location')!
+  const got = await askOver(fetch, server.url + path, 'GET')
+  assert.deepEqual(got.json, { id: 'é/+', name: 'A' })
+  const head = await askOver(fetch, server.url + path, 'HEAD')
+  assert.equal(head.headers.get('content-length'), got.headers.get('content-length'))
+  const etag = got.headers.get('etag')!
+  const same = await askOver(fetch, server.url + path, 'GET', { headers: { 'if-none-match': etag } })
+  assert.deepEqual([same.status, same.text], [304, ''])
+  assert.equal((await askOver(fetch, server.url + path, 'DELETE')).status, 204)
+  assertProblem(await askOver(fetch, `${server.url}/people/..%2F`, 'GET'), 404, 'not-found')
+  assertProblem(await askOver(fetch, `${server.url}/people?limit=0`, 'GET'), 400, 'invalid-query')
+})
+
+test('requests that are sent without waiting for answers are answered in their order', async () => {
+  await using api = await openTestService()
+  await using server = await serve(api)
+  const put = (name: string): string =>
+    `PUT /people/a HTTP/1.1\r\nHost: x\r\nContent-Length: ${name.length + 11}\r\n\r\n{"name":"${name}"}`
+  const last = 'GET /nothing HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n'
+  const heard = await speak(server.port, put('A') + put('Be') + put('Cee') + last).answer
+  assert.deepEqual(heard.match(/HTTP\/1\.1 \d+/g), [
+    'HTTP/1.1 201',
+    'HTTP/1.1 200',
+    'HTTP/1.1 200',
+    'HTTP/1.1 404',
+  ])
+  assert.deepEqual(heard.match(/"name":"\w+"/g), ['"name":"A"', '"name":"Be"', '"name":"Cee"'])
+})
+
+test('dot segments and absolute URLs reach the service as they were sent', async () => {
+  await using api = await openTestService()
+  await using server = await serve(api)
+  const ask = (target: string): Promise<string> =>
+    speak(server.port, `GET ${target} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n`).answer
+  await api.ask('PUT', '/people/a', { body: { name: 'A' } })
+  assert.match(await ask('/people/../people/a'), /^HTTP\/1\.1 400 [\s\S]*invalid-path/)
+  assert.match(await ask('/people/./a'), /^HTTP\/1\.1 400 /)
+  assert.match(await ask('//people/a'), /^HTTP\/1\.1 400 /)
+  assert.match(await ask('http://example.com/people/a?_=1'), /^HTTP\/1\.1 200 /)
+  assert.match(await ask('http://example.com'), /^HTTP\/1\.1 200 /)
+  assert.match(await ask('*'), /^HTTP\/1\.1 404 /)
+  assert.match(await ask('people/a'), /^HTTP\/1\.1 400 /)
+})
+
+test('413 reaches a client that is still sending 100 MB, declared or chunked, and little of it is read', async () => {
+  await using api = await openTestService()
+  await using server = await serve(api)
+  for (const headers of [{ 'content-length': 100_000_000 }, { 'transfer-encoding': 'chunked' }]) {
+    const request = httpRequest(`${server.url}/people`, { method: 'POST', headers })
+    const chunk = Buffer.alloc(65_536, 0x20)
+    let sent = 0
+    const sendOn = (): void => {
+      while (!request.destroyed && sent < 100_000_000) {
+        sent += chunk.length
+        if (!request.write(chunk)) {
+          request.once('drain', sendOn)
+          return
+        }
+      }
+    }
+    request.on('error', () => {})
+    sendOn()
+    const [response] = (await once(request, 'response')) as [import('node:http').IncomingMessage]
+    let text = ''
+    for await (const part of response.setEncoding('utf8')) text += part
+    assert.equal(response.statusCode, 413)
+    assert.equal(JSON.parse(text).code, 'body-too-large')
+    assert.equal(response.headers.connection, 'close')
+    request.destroy()
+    assert.ok(sent < 50_000_000, `${sent} bytes were sent`)
+  }
+})
+
+test('after a refused body the connection ends, so that its rest is never read as a request', async () => {
+  await using api = await openTestService()
+  await using server = await serve(api)
+  const inner = 'DELETE /people/a HTTP/1.1\r\nHost: x\r\n\r\n'
+  await api.ask('PUT', '/people/a', { body: { name: 'A' } })
+  const { answer } = speak(
+    server.port,
+    `POST /people HTTP/1.1\r\nHost: x\r\nContent-Type: text/plain\r\nContent-Length: 1000\r\n\r\n${inner}`,
+  )
+  const heard = await answer
+  assert.match(heard, /^HTTP\/1\.1 415 /)
+  assert.match(heard, /connection: close/i)
+  assert.equal(heard.match(/HTTP\/1\.1/g)!.length, 1)
+  assert.equal((await api.ask('GET', '/people/a')).status, 200)
+})
+
+test('requests that could be read in two ways are refused', async () => {
+  await using api = await openTestService()
+  await using server = await serve(api)
+  const body = '{"name":"A"}'
+  for (const fields of [
+    `Content-Length: ${body.length}\r\nContent-Length: ${body.length + 1}`,
+    `Content-Length: ${body.length}\r\nTransfer-Encoding: chunked`,
+    'Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked',
+    `Content-Length: +${body.length}`,
+    `Content-Length : ${body.length}`,
+    `X-A: b\n c\r\nContent-Length: ${body.length}`,
+  ]) {
+    const heard = await speak(server.port, `POST /people HTTP/1.1\r\nHost: x\r\n${fields}\r\n\r\n${body}`)
+      .answer
+    assert.match(heard, /^HTTP\/1\.1 400 /, fields)
+  }
+  assert.deepEqual(await api.changes('people'), [])
+})
+
+test('a body that does not come in time is 408', async () => {
+  await using api = await openTestService()
+  await using server = await serve(api, { bodyTimeoutMs: 20 })
+  const heard = await speak(
+    server.port,
+    'POST /people HTTP/1.1\r\nHost: x\r\nContent-Length: 12\r\n\r\n{"name":',
+  ).answer
+  assert.match(heard, /^HTTP\/1\.1 408 [\s\S]*"code":"request-timeout"/)
+})
+
+test('a client that leaves in the middle of its body is nobody’s error', async () => {
+  await using api = await openTestService()
+  let ended = 0
+  const listener = createNodeListener({
+    owns: api.service.owns,
+    handle: exchange => api.service.handle(exchange).finally(() => ended++),
+  })
+  const server = createServer(listener)
+  server.listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  const { port } = server.address() as AddressInfo
+  for (const fields of ['Content-Length: 12', 'Transfer-Encoding: chunked']) {
+    const { socket } = speak(port, `POST /people HTTP/1.1\r\nHost: x\r\n${fields}\r\n\r\n`)
+    await once(server, 'request')
+    socket.destroy()
+  }
+  await eventually(() => ended === 2)
+  server.close()
+  assert.deepEqual(await api.changes('people'), [])
+})
+
+test('a body that something else has read is said to be, instead of waiting for it', async () => {
+  await using api = await openTestService()
+  const listener = createNodeListener(api.service)
+  const server = createServer((request, response) => {
+    request.resume().on('end', () => listener(request, response))
+  })
+  server.listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}/people`
+  const answer = await askOver(fetch, url, 'POST', { body: { name: 'A' } })
+  assert.match(String(assertProblem(answer, 500, 'invalid-option')['detail']), /Mount Lockstep before/)
+  assert.equal(api.errors.splice(0).length, 1)
+  server.closeAllConnections()
+  server.close()
+})
+
+test('mounted in another server, what is not the service’s goes on to the next handler', async () => {
+  await using api = await openTestService({ root: '/api' })
+  const listener = createNodeListener(api.service)
+  const server = createServer((request, response) => {
+    listener(request, response, () => response.end(`next: ${request.url}`))
+  })
+  server.listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`
+  assert.equal((await askOver(fetch, `${url}/apix?a=1`, 'GET')).text, 'next: /apix?a=1')
+  assertProblem(await askOver(fetch, `${url}/api/animals`, 'GET'), 404, 'not-found')
+  assert.deepEqual((await askOver(fetch, `${url}/api/people?limit=5`, 'GET')).json, [])
+  server.closeAllConnections()
+  server.close()
+})
+
+test('a port that is taken is said to be', async () => {
+  await using api = await openTestService()
+  await using server = await serve(api)
+  await assert.rejects(
+    openHttpServer(api.service, { port: server.port }),
+    error => isLockstepError(error, 'port-taken') && error.message.includes(String(server.port)),
+  )
+})
+
+test('close ends idle connections at once and lets a request that runs finish', async () => {
+  await using api = await openTestService()
+  const server = await serve(api)
+  const idle = speak(server.port, 'GET /people HTTP/1.1\r\nHost: x\r\n\r\n')
+  await once(idle.socket, 'data')
+  const running = speak(server.port, 'POST /people HTTP/1.1\r\nHost: x\r\nContent-Length: 12\r\n\r\n{"name":')
+  await eventually(async () => (await fetch(`${server.url}/people`)).ok)
+  const startedAt = performance.now()
+  const closed = server.close(10_000)
+  await idle.answer
+  running.socket.write('"A"}')
+  assert.match(await running.answer, /^HTTP\/1\.1 201 /)
+  await Promise.all([closed, server.close()])
+  assert.ok(performance.now() - startedAt < 5_000, 'it did not wait for the grace to be over')
+  await assert.rejects(fetch(`${server.url}/people`))
+})
+
+test('close cuts what is not finished after the grace', async () => {
+  await using api = await openTestService()
+  const server = await serve(api)
+  const stuck = speak(server.port, 'POST /people HTTP/1.1\r\nHost: x\r\nContent-Length: 12\r\n\r\n{"name":')
+  await eventually(async () => (await fetch(`${server.url}/people`)).ok)
+  await server.close(20)
+  await stuck.answer
+})
+
+test('a listener whose handler fails ends the connection and not the process', async () => {
+  const server = createServer(
+    createNodeListener({
+      owns: () => true,
+      handle: async ({ path }) =>
+        path === '/throw'
+          ? Promise.reject(new Error('no'))
+          : { status: 200, headers: { 'x-bad': 'a\r\nb' }, body: '' },
+    }),
+  )
+  server.listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`
+  await assert.rejects(fetch(`${url}/throw`))
+  await assert.rejects(fetch(`${url}/header`))
+  server.closeAllConnections()
+  server.close()
+})
