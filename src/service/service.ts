@@ -12,11 +12,11 @@ import type { HandlerContext } from './http/context.ts'
 import type { Exchange, Reply } from './http/exchange.ts'
 import { createFetchHandler, type FetchHandler } from './http/fetch.ts'
 import { handle, owns } from './http/handler.ts'
-import { createRequestId } from './id.ts'
+import { createRequestId, isRequestId } from './id.ts'
 import { type Relay, startRelay } from './relay.ts'
 import { type RelayOptions, readRelayOptions } from './relay-options.ts'
 import type { Resource } from './resource.ts'
-import { createTransaction, locate, type Place, pathOf, type Transaction } from './transaction.ts'
+import { createLocate, createTransaction, type Place, pathOf, type Transaction } from './transaction.ts'
 
 export interface ServiceOptions {
   readonly resources: readonly Resource<object>[]
@@ -39,7 +39,7 @@ export interface ServiceOptions {
 }
 
 export interface TransactionOptions {
-  /** Comes back as the `cause` of each message. @default a random id */
+  /** Comes back as the `cause` of each message: 1 to 128 visible ASCII characters. @default a random id */
   readonly cause?: string
 }
 
@@ -84,6 +84,7 @@ export async function openService(options: ServiceOptions): Promise<Service> {
   const root = checkRoot(options.root ?? '')
   const relayOptions = readRelayOptions(options.relay)
   const routes = indexByRoute(options.resources)
+  const locate = createLocate(routes)
   const streams = [...new Set([...routes.keys()].map(route => route.split('/', 1)[0]!))]
   await log.ensureStreams(streams)
   const closing = new AbortController()
@@ -103,16 +104,12 @@ export async function openService(options: ServiceOptions): Promise<Service> {
   }
   const relay: Relay | undefined =
     broker && startRelay(streams, { log, broker, watch, topicPrefix, now, onError }, relayOptions)
-  const pruning = setInterval(() => {
-    log.prune(options.retention).catch(error => onError(error, { stage: 'retention' }))
-  }, pruneEveryMs)
-  pruning.unref()
+  const pruning = startPruning(log, options.retention, error => onError(error, { stage: 'retention' }))
   let closed: Promise<void> | undefined
   const close = (): Promise<void> => {
     closed ??= (async () => {
       closing.abort()
-      clearInterval(pruning)
-      await relay?.close()
+      await Promise.all([relay?.close(), pruning.stop()])
       watch.close()
     })()
     return closed
@@ -124,8 +121,14 @@ export async function openService(options: ServiceOptions): Promise<Service> {
   return {
     ...handler,
     fetch: createFetchHandler(handler),
-    transaction(work, { cause = createRequestId() } = {}) {
-      return log.write(tx => work(createTransaction(tx, { timeMs: now(), cause })))
+    async transaction(work, { cause = createRequestId() } = {}) {
+      if (!isRequestId(cause)) {
+        throw new LockstepError(
+          'invalid-option',
+          `The cause ${quote(cause)} cannot be used: give 1 to 128 visible ASCII characters.`,
+        )
+      }
+      return await log.write(tx => work(createTransaction(tx, locate, { timeMs: now(), cause })))
     },
     async read(place, id) {
       const { resource } = await log.readResource(pathOf(locate(place).path, id))
@@ -135,6 +138,30 @@ export async function openService(options: ServiceOptions): Promise<Service> {
     relayLag: async () => (await relay?.lag()) ?? {},
     close,
     [Symbol.asyncDispose]: close,
+  }
+}
+
+/** Prunes every minute, never twice at a time. */
+function startPruning(
+  log: ChangeLog,
+  retention: Retention | undefined,
+  onError: (error: unknown) => void,
+): { stop(): Promise<void> } {
+  let running: Promise<unknown> | undefined
+  const timer = setInterval(() => {
+    running ??= log
+      .prune(retention)
+      .catch(onError)
+      .finally(() => {
+        running = undefined
+      })
+  }, pruneEveryMs)
+  timer.unref()
+  return {
+    async stop() {
+      clearInterval(timer)
+      await running
+    },
   }
 }
 

@@ -2,7 +2,7 @@
  * Writing in-process: the operations of REST on declared resources, inside one transaction of the log, through
  * the same checks and with the same messages.
  */
-import { encodeSegment, type Json } from '../contract/index.ts'
+import { encodeSegment, isReservedSegment, type Json, LockstepError, quote } from '../contract/index.ts'
 import type { LogTransaction } from '../log/change-log.ts'
 import {
   createResource,
@@ -12,72 +12,115 @@ import {
   removeResource,
   type WriteContext,
 } from './mirror.ts'
-import type { Collection, Resource } from './resource.ts'
+import type { Collection, OmitId, Resource } from './resource.ts'
 
 /** A resource at the top, or a nested one at its place: `people`, `friends.in('johndoe')`. */
 export type Place<State extends object> = Resource<State> | Collection<State>
 
 /** What creates a resource: its state, with or without an `id`. */
-export type NewState<State> = Omit<State, 'id'> & { readonly id?: string }
+export type NewState<State> = OmitId<State> & { readonly id?: string }
 
-/** A merge patch of a state: members to set, `null` to remove. */
-export type Patch<State> = {
-  readonly [Name in keyof State]?:
-    | (State[Name] extends object ? Patch<State[Name]> | State[Name] : State[Name])
-    | null
-}
+/** A merge patch of a state: members to set, `null` to remove; an array is replaced as a whole. */
+export type Patch<State> = { readonly [Name in keyof State]?: PatchValue<State[Name]> | null }
 
+type PatchValue<Value> = Value extends readonly unknown[]
+  ? Value
+  : Value extends object
+    ? Patch<Value>
+    : Value
+
+/** The operations run one after another, in the order of the calls. */
 export interface Transaction {
   /** POST. Errors: `already-exists`, `invalid-id`, `invalid-state`, `not-found` (the parent). */
   create<State extends object>(place: Place<State>, state: NewState<State>): Promise<State>
-  /** PUT: the whole new state; creates where nothing is. Errors: as create. */
+  /** PUT: the whole new state; creates where nothing is. Errors: `invalid-id`, `invalid-state`, `not-found` (the parent). */
   put<State extends object>(place: Place<State>, id: string, state: NewState<State>): Promise<State>
-  /** PATCH. Errors: `not-found`, `gone`, `invalid-state`. */
+  /** PATCH. Errors: `not-found`, `gone`, `invalid-state`, `invalid-id`. */
   patch<State extends object>(place: Place<State>, id: string, patch: Patch<State>): Promise<State>
-  /** DELETE, with all that is nested below. Errors: `not-found`, `gone`. */
+  /** DELETE, with all that is nested below. Errors: `not-found`, `gone`, `too-many-changes`. */
   remove<State extends object>(place: Place<State>, id: string): Promise<void>
   /** Reads a resource as this transaction sees it; `undefined` where it is not. */
   read<State extends object>(place: Place<State>, id: string): Promise<State | undefined>
 }
 
+/** Finds where a place is, and refuses what is not among the service's resources. */
+export type Locate = <State extends object>(place: Place<State>) => Collection<State>
+
 /** Makes the operations on top of a log's transaction. */
-export function createTransaction(tx: LogTransaction, context: WriteContext): Transaction {
+export function createTransaction(tx: LogTransaction, locate: Locate, context: WriteContext): Transaction {
+  let last: Promise<unknown> = Promise.resolve()
+  // Two at a time could both read a resource before either has written it.
+  const inTurn = <T>(operation: () => Promise<T>): Promise<T> => {
+    const turn = last.then(operation, operation)
+    last = turn
+    return turn
+  }
   return {
-    async create(place, state) {
-      const { resource, path } = locate(place)
-      return stateOf(await createResource(tx, resource, path, toJson(state), context))
-    },
-    async put(place, id, state) {
-      const { resource, path } = locate(place)
-      return stateOf(await putResource(tx, resource, pathOf(path, id), toJson(state), context))
-    },
-    async patch(place, id, patch) {
-      const { resource, path } = locate(place)
-      return stateOf(await patchResource(tx, resource, pathOf(path, id), toJson(patch), context))
-    },
-    async remove(place, id) {
-      await removeResource(tx, pathOf(locate(place).path, id), context)
-    },
-    async read(place, id) {
-      const { stateText } = await tx.read(pathOf(locate(place).path, id))
-      return stateText === undefined ? undefined : JSON.parse(stateText)
-    },
+    create: (place, state) =>
+      inTurn(async () => {
+        const { resource, path } = locate(place)
+        return stateOf(await createResource(tx, resource, path, toJson(state), context))
+      }),
+    put: (place, id, state) =>
+      inTurn(async () => {
+        const { resource, path } = locate(place)
+        return stateOf(await putResource(tx, resource, pathOf(path, id), toJson(state), context))
+      }),
+    patch: (place, id, patch) =>
+      inTurn(async () => {
+        const { resource, path } = locate(place)
+        return stateOf(await patchResource(tx, resource, pathOf(path, id), toJson(patch), context))
+      }),
+    remove: (place, id) =>
+      inTurn(async () => {
+        await removeResource(tx, pathOf(locate(place).path, id), context)
+      }),
+    read: (place, id) =>
+      inTurn(async () => {
+        const { stateText } = await tx.read(pathOf(locate(place).path, id))
+        return stateText === undefined ? undefined : JSON.parse(stateText)
+      }),
   }
 }
 
-/** The collection that a place names. Errors: `invalid-option` for a nested resource without its parents' ids. */
-export function locate<State extends object>(place: Place<State>): Collection<State> {
-  return 'path' in place ? place : place.in()
+/** Knows the places of a service's resources. Errors of what it makes: `invalid-option`. */
+export function createLocate(routes: ReadonlyMap<string, Resource<object>>): Locate {
+  return place => {
+    const collection = 'path' in place ? place : place.in()
+    const { resource } = collection
+    if (routes.get(resource.route) === (resource as Resource<object>)) return collection
+    throw new LockstepError(
+      'invalid-option',
+      `The resource ${quote(resource.template)} is not among those that this service was opened with.`,
+    )
+  }
 }
 
-/** The canonical path of an id in a collection. */
+/** The canonical path of an id in a collection. Errors: `invalid-path`, `invalid-id` for a reserved one. */
 export function pathOf(collectionPath: string, id: string): string {
+  if (isReservedSegment(id)) {
+    throw new LockstepError(
+      'invalid-id',
+      `The id ${quote(id)} cannot be used: "_" at its beginning is reserved.`,
+    )
+  }
   return `${collectionPath}/${encodeSegment(id)}`
 }
 
 /** What is written must be what a reader gets: through JSON once, so that dates and undefined members are as on the wire. */
 function toJson(value: unknown): Json {
-  return JSON.parse(JSON.stringify(value)) as Json
+  const text = JSON.stringify(value, refuseLostNumber)
+  if (text === undefined)
+    throw new LockstepError('invalid-state', `A state is an object, not ${quote(value)}.`)
+  return JSON.parse(text) as Json
+}
+
+/** JSON would make null of it without a word. */
+function refuseLostNumber(this: unknown, name: string, value: unknown): unknown {
+  if (typeof value === 'number' && !Number.isFinite(value)) {
+    throw new LockstepError('unsafe-number', `The member ${quote(name)} is ${value}, which JSON cannot hold.`)
+  }
+  return value
 }
 
 function stateOf<State>({ stateText }: Outcome): State {

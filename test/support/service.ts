@@ -3,6 +3,7 @@ import assert from 'node:assert/strict'
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { createParser, type EventSourceMessage } from 'eventsource-parser'
 import type { Broker, Delivery } from '../../src/broker/broker.ts'
 import type { Json, JsonObject } from '../../src/contract/index.ts'
 import type { ChangeLog } from '../../src/log/change-log.ts'
@@ -199,5 +200,44 @@ export async function eventually(condition: () => boolean | Promise<boolean>): P
   while (!(await condition())) {
     if (performance.now() > deadline) throw new Error(`It did not come true within 10 s: ${condition}`)
     await new Promise(resolve => setTimeout(resolve, 5))
+  }
+}
+
+export interface Events {
+  /** The next event; `undefined` where the stream has ended. */
+  next(): Promise<EventSourceMessage | undefined>
+  /** The next events up to the first that fulfils the condition, that one included. */
+  until(condition: (event: EventSourceMessage) => boolean): Promise<EventSourceMessage[]>
+  /** Leaves, as a client does that closes its page. */
+  close(): Promise<void>
+}
+
+/** Reads an event stream as its events; what is not read is not taken from the connection. */
+export function readEvents(response: Response): Events {
+  assert.equal(response.status, 200)
+  assert.equal(response.headers.get('content-type'), 'text/event-stream; charset=utf-8')
+  const reader = response.body!.pipeThrough(new TextDecoderStream()).getReader()
+  const waiting: EventSourceMessage[] = []
+  const parser = createParser({ onEvent: event => waiting.push(event) })
+  const next: Events['next'] = async () => {
+    while (waiting.length === 0) {
+      const { done, value } = await reader.read()
+      if (done) return undefined
+      parser.feed(value)
+    }
+    return waiting.shift()
+  }
+  return {
+    next,
+    async until(condition) {
+      const events: EventSourceMessage[] = []
+      for (;;) {
+        const event = await next()
+        if (event === undefined) throw new Error(`The stream ended behind ${JSON.stringify(events)}.`)
+        events.push(event)
+        if (condition(event)) return events
+      }
+    },
+    close: () => reader.cancel(),
   }
 }

@@ -58,6 +58,11 @@ export interface HttpServerOptions extends NodeListenerOptions {
   readonly host?: string
   /** @default 10_000 */
   readonly maxConnections?: number
+  /**
+   * A connection on which nothing moves for so long in the middle of a request or answer is cut: a client that
+   * takes nothing of what it asked for must not hold its place. @default 120_000
+   */
+  readonly idleTimeoutMs?: number
 }
 
 export interface HttpServer extends AsyncDisposable {
@@ -80,6 +85,7 @@ export async function openHttpServer(service: HttpHandler, options: HttpServerOp
     connectionsCheckingInterval: 5_000,
   })
   server.maxConnections = options.maxConnections ?? 10_000
+  server.timeout = options.idleTimeoutMs ?? 120_000
   server.on('request', createNodeListener(service, options))
   server.listen(port, host)
   try {
