@@ -53,6 +53,7 @@ const columns: readonly Column[] = [
 export const question: Question = {
   name: 'patch',
   title: `PATCH over HTTP: ${connections} keep-alive connections, ${people} resources of about 150 bytes`,
+  budgetS: { full: 170, quick: 17 },
   prepare,
 }
 
@@ -102,11 +103,7 @@ function createVariants(setting: Setting, mosquitto: Mosquitto | undefined): Var
       name: names.feathers,
       measure: () =>
         measure(setting, programs.feathers, { people }, ({ port }) =>
-          startProcess(
-            programs.feathersSubscriber,
-            { url: `http://127.0.0.1:${port}` },
-            { core: loadCore },
-          ),
+          startProcess(programs.feathersSubscriber, { url: `http://127.0.0.1:${port}` }, { core: loadCore }),
         ),
     },
     { name: names.alone, measure: lockstep() },
@@ -158,5 +155,7 @@ async function measure(
 
 function check(result: LoadResult): LoadResult {
   if (result.errors === 0) return result
-  throw new Error(`${result.errors} of ${result.writes} requests failed, the first with: ${result.firstError}`)
+  throw new Error(
+    `${result.errors} of ${result.writes} requests failed, the first with: ${result.firstError}`,
+  )
 }

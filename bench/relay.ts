@@ -34,6 +34,7 @@ const columns: readonly Column[] = [
 export const question: Question = {
   name: 'relay',
   title: 'Relay: publishing a backlog of changes at QoS 1, no subscribers',
+  budgetS: { full: 60, quick: 7 },
   prepare,
 }
 

@@ -9,15 +9,20 @@ import { existsSync, readFileSync } from 'node:fs'
 import { mkdir, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
-import { question as patch } from './patch.ts'
-import { question as relay } from './relay.ts'
+import { question as catchUp } from './catch-up.ts'
+import { question as changeCost } from './change-cost.ts'
+import { question as feedPage } from './feed-page.ts'
 import { type Machine, readMachine } from './harness/machine.ts'
 import { findMosquitto } from './harness/mosquitto.ts'
 import type { Question } from './harness/question.ts'
 import { type Answer, createAnswer, formatAnswer } from './harness/report.ts'
 import { measureRounds } from './harness/rounds.ts'
+import { question as latency } from './latency.ts'
+import { question as memory } from './memory.ts'
+import { question as patch } from './patch.ts'
+import { question as relay } from './relay.ts'
 
-const questions: readonly Question[] = [patch, relay]
+const questions: readonly Question[] = [patch, latency, relay, catchUp, memory, changeCost, feedPage]
 const here = import.meta.dirname
 const root = join(here, '..')
 
@@ -67,8 +72,9 @@ async function ask(question: Question, machine: Machine): Promise<Answer> {
   await mkdir(own, { recursive: true })
   const say = (text: string): void => progress(`${question.name}: ${text}`)
   say('preparing')
+  const deadlineMs = performance.now() + question.budgetS[quick ? 'quick' : 'full'] * 1_000
   await using prepared = await question.prepare({ quick, folder: own, mosquitto, progress: say })
-  const rounds = await measureRounds(prepared, say)
+  const rounds = await measureRounds(prepared, say, deadlineMs)
   const answer = createAnswer(question, prepared, rounds, { machine, quick })
   const text = formatAnswer(answer)
   console.log(`\n${text}`)
@@ -89,7 +95,9 @@ function progress(text: string): void {
 function findQuestion(name: string): Question {
   const found = questions.find(question => question.name === name)
   if (found !== undefined) return found
-  console.error(`There is no question ${name}. Known: ${questions.map(question => question.name).join(', ')}.`)
+  console.error(
+    `There is no question ${name}. Known: ${questions.map(question => question.name).join(', ')}.`,
+  )
   process.exit(1)
 }
 

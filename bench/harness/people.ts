@@ -5,7 +5,7 @@ export interface Person {
   readonly name: string
   readonly email: string
   readonly city: string
-  readonly role: string
+  readonly role: (typeof roles)[number]
   readonly active: boolean
   readonly age: number
 }
@@ -26,7 +26,7 @@ export const personSchema = {
 } as const
 
 const cities = ['Lisbon', 'Tromsø', 'Valparaíso', 'Nairobi', 'Sapporo']
-const roles = ['reader', 'author', 'editor']
+const roles = ['reader', 'author', 'editor'] as const
 
 /** The person of a number, always the same. */
 export function createPerson(number: number): Person {

@@ -62,6 +62,8 @@ export interface Prepared extends AsyncDisposable {
 export interface Question {
   readonly name: string
   readonly title: string
+  /** How long it may take in seconds: no round is begun that would end later, except the first. */
+  readonly budgetS: { readonly full: number; readonly quick: number }
   prepare(setting: Setting): Promise<Prepared>
 }
 

@@ -60,13 +60,15 @@ function summarizeFigures(
   return figures
 }
 
-function judge({ text, target, unit = '×', digits = 2, value }: Claim, rounds: readonly Round[]): ClaimAnswer {
+function judge(
+  { text, target, unit = '×', digits = 2, value }: Claim,
+  rounds: readonly Round[],
+): ClaimAnswer {
   const values = rounds.map(value).filter(one => one !== undefined)
   const answer = { text, target, unit, digits }
   if (values.length === 0) return { ...answer, value: undefined, verdict: 'not measured' }
   const summary = summarize(values)
-  const isMet = (one: number): boolean =>
-    'atLeast' in target ? one >= target.atLeast : one <= target.atMost
+  const isMet = (one: number): boolean => ('atLeast' in target ? one >= target.atLeast : one <= target.atMost)
   const verdict = isMet(summary.median) ? 'met' : 'missed'
   const isSure = isMet(summary.min) === isMet(summary.max)
   return { ...answer, value: summary, verdict: isSure ? verdict : `${verdict}, within noise` }

@@ -4,14 +4,21 @@
  */
 import type { Figures, Prepared, Round } from './question.ts'
 
-/** Measures all rounds. Errors: those of a variant that fails twice in a row. */
+/** Measures the rounds that end before the deadline, the first one in any case. Errors: those of a variant that fails twice in a row. */
 export async function measureRounds(
   prepared: Prepared,
   progress: (text: string) => void,
+  deadlineMs: number,
 ): Promise<readonly Round[]> {
   const { variants, rounds } = prepared
   const measured: Round[] = []
+  let longestMs = 0
   for (let number = 0; number < rounds; number++) {
+    const startMs = performance.now()
+    if (number > 0 && startMs + longestMs > deadlineMs) {
+      progress(`the time is up after ${number} of ${rounds} rounds`)
+      break
+    }
     const round: Record<string, Figures> = {}
     for (let index = 0; index < variants.length; index++) {
       const variant = variants[(index + number) % variants.length]!
@@ -19,6 +26,7 @@ export async function measureRounds(
       round[variant.name] = await measureTwice(variant.measure, progress)
     }
     measured.push(round)
+    longestMs = Math.max(longestMs, performance.now() - startMs)
   }
   return measured
 }

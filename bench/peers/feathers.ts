@@ -1,9 +1,10 @@
 /** The same service on Feathers: its in-memory store, its REST transport, its events to every socket.io client. */
+
+import type { AddressInfo } from 'node:net'
 import { feathers } from '@feathersjs/feathers'
 import { bodyParser, errorHandler, koa, rest } from '@feathersjs/koa'
 import { MemoryService } from '@feathersjs/memory'
 import socketio from '@feathersjs/socketio'
-import type { AddressInfo } from 'node:net'
 import { createPerson, type Person } from '../harness/people.ts'
 import { runProgram } from '../harness/program.ts'
 

@@ -25,9 +25,12 @@ runProgram<ServiceProgramOptions>(async options => {
   const people = defineResource('people', { schema: personSchema })
   const { broker, url } = await openBroker(options.broker)
   const service = await openService({ resources: [people], log, broker })
-  await service.transaction(async tx => {
-    for (let number = 0; number < options.people; number++) await tx.create(people, createPerson(number))
-  })
+  await inParts(options.people, (from, to) =>
+    service.transaction(async tx => {
+      for (let number = from; number < to; number++) await tx.create(people, createPerson(number))
+    }),
+  )
+  let changed = 0
   const server = await openHttpServer(service, { port: 0 })
   const ready: ServiceProgramReady = { port: server.port, brokerUrl: url }
   return {
@@ -35,6 +38,16 @@ runProgram<ServiceProgramOptions>(async options => {
     commands: {
       relayLag: async () => (await service.relayLag())['people'] ?? 0,
       head: async () => (await service.heads())[0]!.seq,
+      /** Changes the people one after another, `count` times in all. */
+      change: ({ count }: { count: number }) =>
+        inParts(count, (from, to) =>
+          service.transaction(async tx => {
+            for (let index = from; index < to; index++, changed++) {
+              const patch = { email: `changed-${changed}@mail.example.com` }
+              await tx.patch(people, `person-${changed % options.people}`, patch)
+            }
+          }),
+        ),
     },
     async close() {
       await server.close(0)
@@ -44,6 +57,14 @@ runProgram<ServiceProgramOptions>(async options => {
     },
   }
 })
+
+const perTransaction = 500
+
+async function inParts(count: number, run: (from: number, to: number) => Promise<unknown>): Promise<void> {
+  for (let from = 0; from < count; from += perTransaction) {
+    await run(from, Math.min(count, from + perTransaction))
+  }
+}
 
 async function openBroker(address: string | undefined): Promise<{ broker?: Broker; url?: string }> {
   if (address === undefined) return {}

@@ -6,8 +6,8 @@
  * sample of them must hold the value.
  */
 import { connect, type Socket } from 'node:net'
-import { percentile } from '../harness/summary.ts'
 import { runProgram } from '../harness/program.ts'
+import { percentile } from '../harness/summary.ts'
 
 export interface LoadOptions {
   readonly port: number
@@ -191,7 +191,7 @@ const endOfHead = Buffer.from('\r\n\r\n')
 function sizeOfAnswer(bytes: Buffer): number | undefined {
   const end = bytes.indexOf(endOfHead)
   if (end === -1) return undefined
-  const head = bytes.latin1Slice(0, end)
+  const head = bytes.toString('latin1', 0, end)
   const length = /\r\ncontent-length: *(\d+)/i.exec(head)?.[1]
   if (length === undefined) throw new Error(`The answer has no Content-Length: ${head}`)
   return end + 4 + Number(length)

@@ -5,11 +5,11 @@
  * The changes are made before the clock starts. It runs from the acknowledgement of the first tenth to that of
  * the last change: by then both are warm.
  */
+
 import { type Broker, connectMqtt, openEmbeddedBroker } from 'lockstep/broker'
 import { openSqliteLog, type SqliteLog } from 'lockstep/log'
 import { defineResource, openService } from 'lockstep/service'
 import { connectAsync } from 'mqtt'
-import { once } from 'node:events'
 import { createPerson, personSchema } from '../harness/people.ts'
 import { runProgram } from '../harness/program.ts'
 
@@ -146,8 +146,7 @@ async function publishAlone(
   }
   for (let count = 0; count < inFlight; count++) publishNext()
   const result = await meter.result
-  client.end(true)
-  await once(client, 'end')
+  await client.endAsync(true)
   return result
 }
 
