@@ -32,6 +32,11 @@ export function parseTopicPrefix(text: string): string {
   }
 }
 
+export function parseCount(text: string): number {
+  if (!/^[1-9]\d{0,8}$/.test(text)) throw new InvalidArgumentError('Give a whole number from 1.')
+  return Number(text)
+}
+
 export function parseHttpUrl(text: string): URL {
   // "localhost:3000/people" is a URL with the scheme "localhost:"; what is meant is clear.
   const url = /^[a-z]+:\/\//i.test(text) ? text : `http://${text}`
@@ -80,6 +85,11 @@ export function parseBeginning(text: string): Beginning {
   } catch (error) {
     throw new InvalidArgumentError(`${(error as Error).message} Or give earliest or now.`)
   }
+}
+
+/** A URL as what stands before paths: without query, fragment and trailing slash. */
+export function trimUrl(url: URL): string {
+  return url.href.replace(/[?#].*$/, '').replace(/\/+$/, '')
 }
 
 /** A broker's URL without user and password, fit to be shown. */

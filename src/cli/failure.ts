@@ -19,7 +19,8 @@ export function reportFailure(error: unknown): number {
 
 /** One line about something that failed in the background. */
 export function reportInBackground(error: unknown, { stage }: { readonly stage: string }): void {
-  printNotice(`${paintError('red', 'lockstep:')} ${printable(stage)}: ${explain(error)}`)
+  const text = isDebugging() || !(error instanceof Error) ? explain(error) : printable(error.message)
+  printNotice(`${paintError('red', 'lockstep:')} ${printable(stage)}: ${text}`)
 }
 
 /** The error in words; with its stack and causes where LOCKSTEP_DEBUG is set. */

@@ -4,8 +4,15 @@ import { fileURLToPath } from 'node:url'
 import { styleText } from 'node:util'
 import { Command } from 'commander'
 import { exitCodes, reportFailure } from './failure.ts'
-import { declareServe } from './serve.ts'
 import { endWithBrokenPipe } from './terminal.ts'
+
+/** Only the command that is called is loaded: what `serve` needs would slow down the others. */
+const commands: Readonly<Record<string, () => Promise<(program: Command) => void>>> = {
+  serve: async () => (await import('./serve.ts')).declareServe,
+  follow: async () => (await import('./follow.ts')).declareFollow,
+  tail: async () => (await import('./tail.ts')).declareTail,
+  doctor: async () => (await import('./doctor.ts')).declareDoctor,
+}
 
 const exitCodeHelp = `
 Exit codes: 0 all went well, 1 it failed, 2 it was called wrongly.
@@ -15,7 +22,11 @@ LOCKSTEP_DEBUG=1 adds the stack to errors; NO_COLOR=1 turns colours off.`
 export async function main(argv: readonly string[]): Promise<void> {
   endWithBrokenPipe()
   try {
-    await createProgram().parseAsync([...argv])
+    const program = createProgram()
+    const called = argv[2] ?? ''
+    const names = Object.hasOwn(commands, called) ? [called] : Object.keys(commands)
+    for (const name of names) (await commands[name]!())(program)
+    await program.parseAsync([...argv])
     process.exitCode ??= exitCodes.ok
   } catch (error) {
     process.exitCode = reportFailure(error)
@@ -23,7 +34,7 @@ export async function main(argv: readonly string[]): Promise<void> {
 }
 
 function createProgram(): Command {
-  const program = new Command('lockstep')
+  return new Command('lockstep')
     .description('Keeps a REST API and its MQTT mirror in step: serve, follow, watch and check one.')
     .version(readVersion(), '-V, --version', 'print the version')
     .helpOption('-h, --help', 'print help')
@@ -35,9 +46,6 @@ function createProgram(): Command {
       styleCommandText: text => styleText('cyan', text),
     })
     .exitOverride()
-  // Commands take over how the program prints and ends, so they come last.
-  for (const declare of [declareServe]) declare(program)
-  return program
 }
 
 function readVersion(): string {

@@ -7,6 +7,7 @@ import type { Seeded } from './seeding.ts'
 import type { ServedCollection } from './served-content.ts'
 import type { ServedFile } from './served-file.ts'
 import type { Paint } from './terminal.ts'
+import { alignColumns } from './text-width.ts'
 
 export interface Banner {
   readonly file: ServedFile
@@ -40,19 +41,6 @@ Try, each in a terminal of its own:
 ${tries.join('\n')}
 
 Changes of ${file.name} take effect while this runs. Ctrl-C stops it.`
-}
-
-/** Texts in columns; the last one of a row may be as long as it likes. */
-export function alignColumns(rows: readonly (readonly string[])[]): string[] {
-  const widths: number[] = []
-  for (const row of rows) {
-    for (const [index, text] of row.slice(0, -1).entries()) {
-      widths[index] = Math.max(widths[index] ?? 0, text.length)
-    }
-  }
-  return rows.map(row =>
-    row.map((text, index) => (index === row.length - 1 ? text : text.padEnd(widths[index]!))).join('   '),
-  )
 }
 
 /** How this program was called, so that what is printed can be typed. */

@@ -17,6 +17,7 @@ import { formatBanner } from './serve-banner.ts'
 import { createReload } from './serve-reload.ts'
 import { readServedFile, type ServedFile } from './served-file.ts'
 import { openServedSystem, type ServedSystem } from './served-system.ts'
+import { untilStopped } from './stop.ts'
 import { paintOut, printLine, printNotice, printWarning, surviveBrokenPipe } from './terminal.ts'
 
 interface ServeOptions {
@@ -85,7 +86,7 @@ async function serve(path: string, options: ServeOptions): Promise<void> {
   surviveBrokenPipe()
   const file = await readServedFile(path)
   const settings = combine(file, options)
-  const stopped = untilStopped()
+  const stop = untilStopped()
   await using opened = new AsyncDisposableStack()
   const broker = opened.use(await openBroker(settings))
   const gate = Promise.withResolvers<ServedSystem>()
@@ -106,7 +107,7 @@ async function serve(path: string, options: ServeOptions): Promise<void> {
   warn(settings, [...file.notices, ...describeSeeding(seeded)])
   const reload = createReload({ file, data, system })
   const unwatch = watchServedFile(file.path, () => void reload())
-  await stopped
+  await stop.promise
   unwatch()
   // Nothing new comes in while that which runs comes to its end.
   const closed = server.close()
@@ -150,10 +151,8 @@ async function openBroker({ broker, host, mqttPort }: ServeSettings): Promise<Br
   try {
     return await openEmbeddedBroker({ host, port: mqttPort, onError: reportInBackground })
   } catch (error) {
-    throw withHint(
-      error,
-      `--mqtt-port chooses another; where a broker runs there already, --broker mqtt://${host}:${mqttPort} uses it.`,
-    )
+    const orUse = `with --mqtt-port; where a broker runs there, use it with --broker mqtt://${host}:${mqttPort}.`
+    throw withHint(error, orUse)
   }
 }
 
@@ -169,14 +168,14 @@ async function openServer({ host, port }: ServeSettings, system: Promise<ServedS
       { host, port },
     )
   } catch (error) {
-    throw withHint(error, '--port chooses another.')
+    throw withHint(error, 'with --port.')
   }
 }
 
+/** Says with which option another port is chosen. */
 function withHint(error: unknown, hint: string): unknown {
-  return isLockstepError(error, 'port-taken')
-    ? new LockstepError('port-taken', `${error.message} ${hint}`, { cause: error })
-    : error
+  if (!isLockstepError(error, 'port-taken')) return error
+  return new LockstepError('port-taken', `${error.message.replace(/\.$/, '')} ${hint}`, { cause: error })
 }
 
 async function openData({ data, reset }: ServeSettings): Promise<DataFolder> {
@@ -187,18 +186,4 @@ async function openData({ data, reset }: ServeSettings): Promise<DataFolder> {
     if (deleted.length === 0) printNotice(`There was nothing to delete in ${data}.`)
   }
   return await openDataFolder(data, reportInBackground)
-}
-
-/** Resolves at the first Ctrl-C (or SIGTERM, or when the terminal is closed); a second one ends at once. */
-function untilStopped(): Promise<void> {
-  return new Promise(resolve => {
-    let isStopping = false
-    for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
-      process.on(signal, () => {
-        if (isStopping) process.exit(130)
-        isStopping = true
-        resolve()
-      })
-    }
-  })
 }

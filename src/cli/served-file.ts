@@ -46,15 +46,11 @@ export async function readServedFile(file: string): Promise<ServedFile> {
 export function parseServedFile(path: string, text: string): ServedFile {
   const name = basename(path)
   const { value, placeOf } = parseServedText(name, text)
-  const refuse = (faults: readonly Fault[]): LockstepError =>
-    refuseText(
-      name,
-      // Looking for a place goes over the text each time.
-      faults.map((fault, index) => ({
-        ...fault,
-        place: index < shownFaults ? placeOf(fault.pointer) : undefined,
-      })),
-    )
+  const refuse = (faults: readonly Fault[]): LockstepError => {
+    // Looking for a place goes over the text each time, so only those that are shown are looked for.
+    const shown = faults.slice(0, shownFaults).map(fault => ({ ...fault, place: placeOf(fault.pointer) }))
+    return refuseText(name, shown, faults.length - shown.length)
+  }
   if (!isJsonObject(value)) throw refuse([{ pointer: '', detail: 'must be an object' }])
   const form = isJsonObject(value['resources']) ? 'lockstep' : 'json-server'
   const { faults, ...content } = form === 'lockstep' ? readLockstepForm(value) : readJsonServerForm(value)

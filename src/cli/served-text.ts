@@ -40,13 +40,16 @@ export function parseServedText(name: string, text: string): ServedText {
   )
 }
 
-/** The error that says all faults of a file, each with line and pointer. */
-export function refuseText(name: string, faults: readonly PlacedFault[]): LockstepError {
-  const lines = faults.slice(0, shownFaults).map(({ place, pointer = '', detail }) => {
+/** The error that says the faults of a file in their order, each with line and pointer, and counts those left out. */
+export function refuseText(name: string, faults: readonly PlacedFault[], leftOut = 0): LockstepError {
+  const inOrder = faults.toSorted(
+    (a, b) => (a.place?.line ?? 0) - (b.place?.line ?? 0) || (a.place?.column ?? 0) - (b.place?.column ?? 0),
+  )
+  const lines = inOrder.map(({ place, pointer = '', detail }) => {
     const where = place === undefined ? name : `${name}:${place.line}:${place.column}`
     return `  ${where}  ${pointer === '' ? '' : `${pointer}  `}${detail}`
   })
-  if (faults.length > shownFaults) lines.push(`  … and ${faults.length - shownFaults} more`)
+  if (leftOut > 0) lines.push(`  … and ${leftOut} more`)
   return new LockstepError('invalid-option', `${name} cannot be served:\n${lines.join('\n')}`)
 }
 
@@ -108,7 +111,9 @@ function parseYamlText(name: string, text: string): ServedText {
     detail: message,
   }))
   if (faults.length === 0) faults.push(...findForeignValues(yaml))
-  if (faults.length > 0) throw refuseText(name, faults)
+  if (faults.length > 0) {
+    throw refuseText(name, faults.slice(0, shownFaults), Math.max(0, faults.length - shownFaults))
+  }
   try {
     const toNumber = (_key: string, value: unknown): unknown =>
       typeof value === 'bigint' ? Number(value) : value
