@@ -7,7 +7,7 @@
  * savepoints, each resource once. Pure: no I/O, no clock. PROTOCOL.md §7.
  */
 import { formatOpenMessage, type Head, LockstepError, type Position, quote } from '../contract/index.ts'
-import type { LogTransaction, NewChange, StoredResource } from './change-log.ts'
+import type { LogTransaction, NewChange, Receipt, StoredResource } from './change-log.ts'
 import { isUnder, streamOf } from './path.ts'
 
 /** A stream as it is committed. */
@@ -31,6 +31,7 @@ export interface CommittedState {
   resource(path: string): ResourceState | undefined
   /** The paths of existing resources strictly below `path`, in order. */
   pathsBelow(path: string, limit: number): readonly string[]
+  receipt(key: string): Receipt | undefined
 }
 
 /** A resource as the batch leaves it. */
@@ -55,6 +56,11 @@ export interface BatchedChange {
   readonly openText: string
 }
 
+/** A receipt as the batch leaves it. */
+export interface BatchedReceipt extends Receipt {
+  readonly timeMs: number
+}
+
 export interface BatchOptions {
   /** How many changes one work may make. */
   readonly maxTransactionChanges: number
@@ -76,6 +82,7 @@ const maxTransactionSize = 67_108_864
 export class Batch {
   readonly changes: BatchedChange[] = []
   readonly resources: Map<string, BatchedResource> = new Map()
+  readonly receipts: Map<string, BatchedReceipt> = new Map()
   /** How many characters of states and messages wait to be written. */
   size = 0
   readonly #committed: CommittedState
@@ -107,10 +114,15 @@ export class Batch {
       this.resources.set(path, { path, stream, version, seq, stateText, exists })
       this.size += openText.length + (stateText?.length ?? 0)
     }
-    return [...transaction.streams].sort().map(stream => {
+    const marker = [...transaction.streams].sort().map(stream => {
       const { state, head } = this.#stream(stream)
       return { stream, epoch: state.epoch, seq: head }
     })
+    for (const [key, { text, timeMs }] of transaction.receipts) {
+      this.receipts.set(key, { text, timeMs, marker })
+      this.size += key.length + text.length
+    }
+    return marker
   }
 
   /** The heads of the streams that moved, as they stand after the batch. */
@@ -143,6 +155,7 @@ export class BatchTransaction implements LogTransaction {
   readonly changes: NewChange[] = []
   /** The streams that it read or wrote. */
   readonly streams: Set<string> = new Set()
+  readonly receipts: Map<string, { readonly text: string; readonly timeMs: number }> = new Map()
   readonly #batch: Batch
   readonly #committed: CommittedState
   readonly #maxChanges: number
@@ -196,6 +209,17 @@ export class BatchTransaction implements LogTransaction {
     }
     this.#written.set(path, { version, stateText, remembered: true, exists: known.exists })
     this.changes.push(change)
+  }
+
+  async readReceipt(key: string): Promise<Receipt | undefined> {
+    this.#checkOpen()
+    const found = this.#batch.receipts.get(key) ?? this.#committed.receipt(key)
+    return found && { text: found.text, marker: found.marker }
+  }
+
+  async writeReceipt(key: string, text: string, timeMs: number): Promise<void> {
+    this.#checkOpen()
+    this.receipts.set(key, { text, timeMs })
   }
 
   /** Ends it: later calls reject, with `reason` where there is one. */

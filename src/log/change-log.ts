@@ -54,6 +54,14 @@ export interface LoggedChange {
   readonly messageText: string
 }
 
+/** What a write that may be repeated is remembered by: its answer, to be given again. */
+export interface Receipt {
+  /** What the work left. */
+  readonly text: string
+  /** The marker of that work. */
+  readonly marker: Marker
+}
+
 /** What a unit of work may do inside its transaction. Not to be used after the work has ended. */
 export interface LogTransaction {
   /** Reads a resource as this transaction sees it, and keeps others from writing it until the end. */
@@ -62,6 +70,10 @@ export interface LogTransaction {
   readPathsUnder(path: string, limit: number): Promise<readonly string[]>
   /** Writes state and version, and logs the change when the work ends. Errors: `too-many-changes`. */
   write(change: NewChange): Promise<void>
+  /** What an earlier work left under the key, if that is still remembered. */
+  readReceipt(key: string): Promise<Receipt | undefined>
+  /** Leaves a receipt, with the marker of this work, in the same transaction as its changes. */
+  writeReceipt(key: string, text: string, timeMs: number): Promise<void>
 }
 
 /** What a unit of work gave. */
@@ -116,6 +128,8 @@ export interface Retention {
   readonly maxRows?: number
   /** Per stream; kept whatever their age. @default 1_000 */
   readonly minRows?: number
+  /** How long receipts are kept. @default 86_400_000 (1 day) */
+  readonly maxReceiptAgeMs?: number
 }
 
 export interface ChangeLog extends AsyncDisposable {

@@ -5,7 +5,13 @@
  * each time, so it is not meant for large ones. PROTOCOL.md §7.
  */
 import { completeMessage, type Head } from '../contract/index.ts'
-import { type Batch, type BatchedChange, type ResourceState, unknownStream } from './batch.ts'
+import {
+  type Batch,
+  type BatchedChange,
+  type BatchedReceipt,
+  type ResourceState,
+  unknownStream,
+} from './batch.ts'
 import type {
   ChangeLog,
   ChangesPage,
@@ -45,6 +51,7 @@ export interface MemoryLog extends ChangeLog {
 export interface MemoryLogImage {
   readonly streams: readonly (readonly [string, MemoryStreamImage])[]
   readonly resources: readonly (readonly [string, MemoryResource])[]
+  readonly receipts: readonly (readonly [string, BatchedReceipt])[]
 }
 
 type MemoryStreamImage = Readonly<Omit<MemoryStream, 'changes'>> & {
@@ -74,6 +81,7 @@ export function createMemoryLog(options: MemoryLogOptions = {}): MemoryLog {
 class OpenMemoryLog implements MemoryLog {
   readonly #streams = new Map<string, MemoryStream>()
   readonly #resources = new Map<string, MemoryResource>()
+  readonly #receipts = new Map<string, BatchedReceipt>()
   readonly #group: GroupCommit
   readonly #listeners: CommitListeners
   readonly #onError: OnLogError
@@ -88,12 +96,14 @@ class OpenMemoryLog implements MemoryLog {
       this.#streams.set(stream, { ...state, changes: [...state.changes] })
     }
     for (const [path, resource] of options.image?.resources ?? []) this.#resources.set(path, resource)
+    for (const [key, receipt] of options.image?.receipts ?? []) this.#receipts.set(key, receipt)
     const store: CommitStore = {
       begin: async () => {},
       commit: batch => this.#apply(batch),
       rollback: () => {},
       stream: stream => this.#streams.get(stream),
       resource: path => this.#resources.get(path),
+      receipt: key => this.#receipts.get(key),
       pathsBelow: (path, limit) =>
         this.#existing(below => below !== path && isUnder(below, path)).slice(0, limit),
     }
@@ -197,15 +207,20 @@ class OpenMemoryLog implements MemoryLog {
 
   async prune(retention?: Retention): Promise<number> {
     const limits = readRetention(retention)
-    const oldMs = this.#clock.oldMs(limits.maxAgeMs, notice => this.#onError(notice, { stage: 'prune' }))
+    const nowMs = this.#clock.nowMs(notice => this.#onError(notice, { stage: 'prune' }))
     return await this.#group.alone(() => {
       let deleted = 0
-      for (const stream of this.#streams.values()) deleted += pruneChanges(stream, oldMs, limits)
+      for (const stream of this.#streams.values()) {
+        deleted += pruneChanges(stream, nowMs - limits.maxAgeMs, limits)
+      }
       for (const [path, { stream, seq, version, stateText }] of this.#resources) {
         const state = this.#stream(stream)
         if (stateText !== undefined || seq >= state.first) continue
         this.#resources.delete(path)
         state.versionFloor = Math.max(state.versionFloor, version)
+      }
+      for (const [key, { timeMs }] of this.#receipts) {
+        if (timeMs < nowMs - limits.maxReceiptAgeMs) this.#receipts.delete(key)
       }
       return deleted
     })
@@ -228,7 +243,7 @@ class OpenMemoryLog implements MemoryLog {
       const copy: MemoryStreamImage = { ...state, changes: [...state.changes] }
       return [stream, copy] as const
     })
-    return { streams, resources: [...this.#resources] }
+    return { streams, resources: [...this.#resources], receipts: [...this.#receipts] }
   }
 
   onCommit(listener: (heads: readonly Head[]) => void): () => void {
@@ -249,6 +264,7 @@ class OpenMemoryLog implements MemoryLog {
       this.#resources.set(path, { stream, version, seq, stateText })
     }
     for (const change of batch.changes) this.#stream(change.stream).changes.push(change)
+    for (const [key, receipt] of batch.receipts) this.#receipts.set(key, receipt)
     for (const { stream, seq } of batch.movedHeads()) this.#stream(stream).head = seq
   }
 

@@ -11,6 +11,7 @@ export const defaultRetention: Required<Retention> = {
   maxAgeMs: 604_800_000,
   maxRows: 1_000_000,
   minRows: 1_000,
+  maxReceiptAgeMs: 86_400_000,
 }
 
 /** How far the clocks may drift apart between two prunings. */
@@ -22,13 +23,14 @@ export function readRetention(retention: Retention = {}): Required<Retention> {
     maxAgeMs = defaultRetention.maxAgeMs,
     maxRows = defaultRetention.maxRows,
     minRows = defaultRetention.minRows,
+    maxReceiptAgeMs = defaultRetention.maxReceiptAgeMs,
   } = retention
-  for (const [name, value] of Object.entries({ maxAgeMs, maxRows, minRows })) {
+  for (const [name, value] of Object.entries({ maxAgeMs, maxRows, minRows, maxReceiptAgeMs })) {
     if (!(value >= 0)) {
       throw new LockstepError('invalid-option', `The retention ${name} is ${value}. Give 0 or more.`)
     }
   }
-  return { maxAgeMs, maxRows, minRows }
+  return { maxAgeMs, maxRows, minRows, maxReceiptAgeMs }
 }
 
 /**
@@ -43,7 +45,7 @@ export function lastToPrune(
   return Math.min(Math.max(head - maxRows, lastOld), head - minRows)
 }
 
-/** Gives the time before which changes are too old, unless the wall clock has jumped since it was last asked. */
+/** Gives the time by which ages are told, unless the wall clock has jumped since it was last asked. */
 export class PruningClock {
   readonly #now: () => number
   readonly #monotonicMs: () => number
@@ -54,14 +56,14 @@ export class PruningClock {
     this.#monotonicMs = monotonicMs
   }
 
-  /** Minus infinity, which is before every change, and a call of `onJump`, where the clock has jumped. */
-  oldMs(maxAgeMs: number, onJump: (notice: Error) => void): number {
+  /** The time now; minus infinity, from which nothing is old, and a call of `onJump`, where the clock has jumped. */
+  nowMs(onJump: (notice: Error) => void): number {
     const wallMs = this.#now()
     const monotonicMs = this.#monotonicMs()
     const last = this.#last
     this.#last = { wallMs, monotonicMs }
     const jumpMs = last === undefined ? 0 : wallMs - last.wallMs - (monotonicMs - last.monotonicMs)
-    if (Math.abs(jumpMs) <= maxClockDriftMs) return wallMs - maxAgeMs
+    if (Math.abs(jumpMs) <= maxClockDriftMs) return wallMs
     onJump(
       new Error(
         `The clock jumped by ${Math.round(jumpMs / 1_000)} s since the last pruning, so nothing is pruned by age this time.`,

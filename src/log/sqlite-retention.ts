@@ -24,6 +24,7 @@ export class SqliteRetention {
   readonly #setFirst: StatementSync
   readonly #purge: StatementSync
   readonly #raiseFloor: StatementSync
+  readonly #deleteReceipts: StatementSync
 
   constructor(store: SqliteStore) {
     this.#store = store
@@ -37,6 +38,14 @@ export class SqliteRetention {
       WHERE collection IS NULL AND stream = ? AND seq < ? ORDER BY seq LIMIT ${stepRows}) RETURNING version`)
     this.#raiseFloor = database.prepare(`UPDATE lockstep_stream SET version_floor = max(version_floor, ?)
       WHERE stream = ?`)
+    this.#deleteReceipts = database.prepare(`DELETE FROM lockstep_receipt WHERE rowid IN (
+      SELECT rowid FROM lockstep_receipt WHERE time_ms < ? LIMIT ${stepRows})`)
+  }
+
+  /** Forgets some of the receipts from before a time. In a transaction. */
+  forgetReceipts(oldMs: number): PruneStep {
+    const deleted = Number(this.#deleteReceipts.run(oldMs).changes)
+    return { deleted, more: deleted === stepRows }
   }
 
   /** Deletes some of a stream's changes. `oldMs` is the time before which they are too old. In a transaction. */

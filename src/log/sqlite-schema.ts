@@ -49,6 +49,15 @@ const schema = `
     open_text TEXT NOT NULL,        -- the message without its id and closing brace
     PRIMARY KEY (stream, seq)
   ) STRICT, WITHOUT ROWID;
+
+  -- The answers of writes that may be repeated, by their keys.
+  CREATE TABLE lockstep_receipt (
+    key TEXT NOT NULL UNIQUE,
+    text TEXT NOT NULL,
+    marker TEXT NOT NULL,
+    time_ms INTEGER NOT NULL
+  ) STRICT;
+  CREATE INDEX lockstep_receipt_age ON lockstep_receipt (time_ms);
 `
 
 /**

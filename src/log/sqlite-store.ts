@@ -9,8 +9,16 @@ import { mkdirSync, statSync } from 'node:fs'
 import { dirname } from 'node:path'
 import { DatabaseSync, type StatementSync } from 'node:sqlite'
 import { setTimeout as delay } from 'node:timers/promises'
-import { type Head, isLockstepError, LockstepError, quote } from '../contract/index.ts'
+import {
+  formatMarker,
+  type Head,
+  isLockstepError,
+  LockstepError,
+  parseMarker,
+  quote,
+} from '../contract/index.ts'
 import { type Batch, type ResourceState, type StreamState, unknownStream } from './batch.ts'
+import type { Receipt } from './change-log.ts'
 import { asLogFailure, type CommitStore } from './group-commit.ts'
 import { collectionOf, rangeBelow } from './path.ts'
 import { ensureSchema } from './sqlite-schema.ts'
@@ -37,6 +45,8 @@ export class SqliteStore implements CommitStore {
   readonly #upsert: StatementSync
   readonly #insertChange: StatementSync
   readonly #moveHead: StatementSync
+  readonly #receipt: StatementSync
+  readonly #insertReceipt: StatementSync
 
   /** The tables MUST be there. */
   constructor(database: DatabaseSync, file: string) {
@@ -57,6 +67,10 @@ export class SqliteStore implements CommitStore {
       version = excluded.version, seq = excluded.seq, state = excluded.state`)
     this.#insertChange = prepare(`INSERT INTO lockstep_change
       (stream, seq, event, path, topic_path, version, time_ms, open_text) VALUES (?, ?, ?, ?, ?, ?, ?, ?)`)
+    this.#receipt = prepare('SELECT text, marker FROM lockstep_receipt WHERE key = ?')
+    this.#insertReceipt = prepare(
+      'INSERT OR REPLACE INTO lockstep_receipt (key, text, marker, time_ms) VALUES (?, ?, ?, ?)',
+    )
     this.#moveHead = prepare('UPDATE lockstep_stream SET head = ? WHERE stream = ?')
   }
 
@@ -94,6 +108,9 @@ export class SqliteStore implements CommitStore {
       this.#insertChange.run(stream, seq, event, path, topic, version, timeMs, openText)
     }
     for (const { stream, seq } of batch.movedHeads()) this.#moveHead.run(seq, stream)
+    for (const [key, { text, marker, timeMs }] of batch.receipts) {
+      this.#insertReceipt.run(key, text, formatMarker(marker), timeMs)
+    }
     this.#commit.run()
   }
 
@@ -150,6 +167,11 @@ export class SqliteStore implements CommitStore {
   pathsBelow(path: string, limit: number): readonly string[] {
     const { from, to } = rangeBelow(path)
     return this.#pathsBelow.all(from, to, limit).map(row => row['path'] as string)
+  }
+
+  receipt(key: string): Receipt | undefined {
+    const row = this.#get(this.#receipt, key)
+    return row && { text: row['text'] as string, marker: parseMarker(row['marker'] as string) }
   }
 
   /** Errors: `not-found`. */

@@ -193,12 +193,15 @@ class OpenSqliteLog implements SqliteLog {
 
   async prune(retention?: Retention): Promise<number> {
     const limits = readRetention(retention)
-    const oldMs = this.#clock.oldMs(limits.maxAgeMs, notice => this.#onError(notice, { stage: 'prune' }))
+    const nowMs = this.#clock.nowMs(notice => this.#onError(notice, { stage: 'prune' }))
     let deleted = 0
     for (const stream of await this.#single(() => this.#streams.names())) {
-      deleted += await this.#steps(() => this.#retention.pruneChanges(stream, oldMs, limits))
+      deleted += await this.#steps(() =>
+        this.#retention.pruneChanges(stream, nowMs - limits.maxAgeMs, limits),
+      )
       await this.#steps(() => this.#retention.purgeTombstones(stream))
     }
+    await this.#steps(() => this.#retention.forgetReceipts(nowMs - limits.maxReceiptAgeMs))
     return deleted
   }
 

@@ -28,6 +28,7 @@ function createGroup(failing: { begin?: Error; commit?: Error } = {}): Calls {
     stream: () => state,
     resource: () => undefined,
     pathsBelow: () => [],
+    receipt: () => undefined,
   }
   const hooks = {
     onCommitted: (batch: Batch) => void told.push(`committed ${batch.movedHeads()[0]?.seq}`),

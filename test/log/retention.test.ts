@@ -6,7 +6,7 @@ import { defaultRetention, lastToPrune, PruningClock, readRetention } from '../.
 const hourMs = 3_600_000
 
 test('a change goes when it is too old or one too many, but the newest stay', () => {
-  const limits = { maxAgeMs: 0, maxRows: 100, minRows: 10 }
+  const limits = { ...defaultRetention, maxRows: 100, minRows: 10 }
   // head, last of the old ones → last to go
   assert.equal(lastToPrune(1_000, 0, limits), 900)
   assert.equal(lastToPrune(1_000, 950, limits), 950)
@@ -34,7 +34,7 @@ test('ages count only while the wall clock goes with the monotonic one', () => {
     () => monotonicMs,
   )
   const notices: string[] = []
-  const ask = (): number => clock.oldMs(hourMs, ({ message }) => void notices.push(message))
+  const ask = (): number => clock.nowMs(({ message }) => void notices.push(message)) - hourMs
   assert.equal(ask(), 999 * hourMs)
   wallMs += 24 * hourMs
   monotonicMs += 24 * hourMs

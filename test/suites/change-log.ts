@@ -381,6 +381,34 @@ export function testChangeLog(
       assert.deepEqual(seen.value, ['/people/1/friends/2/notes/1'])
     })
 
+    test('a receipt is left with its work or not at all, is seen by the works behind it, and is forgotten by age', async () => {
+      await using log = await openWith(['people'])
+      const nowMs = Date.now()
+      const [left, , seen] = await Promise.all([
+        log.write(async tx => {
+          await save(tx, '/people/1', { n: 1 })
+          await tx.writeReceipt('key', 'first', nowMs)
+        }),
+        assert.rejects(
+          log.write(async tx => {
+            await tx.writeReceipt('undone', 'x', nowMs)
+            throw new Error('no')
+          }),
+        ),
+        log.write(async tx => [await tx.readReceipt('key'), await tx.readReceipt('undone')]),
+      ])
+      const receipt = { text: 'first', marker: left.marker }
+      assert.deepEqual(seen.value, [receipt, undefined])
+      await log.write(tx => tx.writeReceipt('old', 'x', nowMs - 100_000))
+      const read = (key: string): Promise<unknown> =>
+        log.write(tx => tx.readReceipt(key)).then(({ value }) => value)
+      assert.deepEqual(await read('key'), receipt)
+      assert.deepEqual(await read('old'), { text: 'x', marker: [] })
+      await log.prune({ maxReceiptAgeMs: 50_000 })
+      assert.deepEqual(await read('key'), receipt)
+      assert.equal(await read('old'), undefined)
+    })
+
     test('a transaction cannot be used after its work has ended', async () => {
       await using log = await openWith(['people'])
       let kept: LogTransaction | undefined
@@ -390,6 +418,8 @@ export function testChangeLog(
       await assert.rejects(kept!.read('/people/1'), /has ended/)
       await assert.rejects(save(kept!, '/people/1', { n: 1 }), /has ended/)
       await assert.rejects(kept!.readPathsUnder('/people/1', 1), /has ended/)
+      await assert.rejects(kept!.readReceipt('key'), /has ended/)
+      await assert.rejects(kept!.writeReceipt('key', '', 0), /has ended/)
     })
 
     test('a work that takes too long is undone, and the others go on', async () => {
