@@ -83,6 +83,10 @@ export async function openService(options: ServiceOptions): Promise<Service> {
   const topicPrefix = checkTopicPrefix(options.topicPrefix ?? '')
   const root = checkRoot(options.root ?? '')
   const relayOptions = readRelayOptions(options.relay)
+  const maxEventStreams = options.maxEventStreams ?? 10_000
+  if (!(maxEventStreams >= 0)) {
+    throw new LockstepError('invalid-option', `maxEventStreams is ${maxEventStreams}. Give 0 or more.`)
+  }
   const routes = indexByRoute(options.resources)
   const locate = createLocate(routes)
   const streams = [...new Set([...routes.keys()].map(route => route.split('/', 1)[0]!))]
@@ -99,7 +103,7 @@ export async function openService(options: ServiceOptions): Promise<Service> {
     onError,
     closing: closing.signal,
     headEveryMs: relayOptions.headEveryMs,
-    maxEventStreams: options.maxEventStreams ?? 10_000,
+    maxEventStreams,
     eventStreams: 0,
   }
   const relay: Relay | undefined =
