@@ -49,7 +49,7 @@ interface Publication {
 
 export function createPublishWindow(options: PublishWindowOptions): PublishWindow {
   let link: PublishLink | undefined
-  let inFlight = new Set<Publication>()
+  const inFlight = new Set<Publication>()
   let waiting: Publication[] = []
   /** Where `waiting` begins: taking from the front of a long array is slow. */
   let first = 0
@@ -68,11 +68,11 @@ export function createPublishWindow(options: PublishWindowOptions): PublishWindo
   }
 
   function send(over: PublishLink, publication: Publication): void {
-    const flight = inFlight
-    flight.add(publication)
+    inFlight.add(publication)
     publication.sentMs = performance.now()
     over.send(publication.topic, publication.payload, publication.retain, error => {
-      if (!flight.delete(publication) || flight !== inFlight) return
+      // What comes after a loss of the connection is not in flight any more.
+      if (!inFlight.delete(publication)) return
       lastAckMs = performance.now()
       publication.settle(error)
       sendNext()
@@ -136,7 +136,7 @@ export function createPublishWindow(options: PublishWindowOptions): PublishWindo
     shut(error) {
       const lost = [...inFlight, ...waiting.slice(first)]
       link = undefined
-      inFlight = new Set()
+      inFlight.clear()
       waiting = []
       first = 0
       deadline.clear()

@@ -13,6 +13,8 @@ export interface ScriptedBroker extends AsyncDisposable {
 /** Answers to packets. */
 export const answers = {
   accept: Buffer.from([0x20, 2, 0, 0]),
+  /** MQTT 5 with a Receive Maximum of 1. */
+  acceptOneInFlight: Buffer.from([0x20, 6, 0, 0, 3, 0x21, 0, 1]),
   refuse: (code: number): Buffer => Buffer.from([0x20, 2, 0, code]),
   granted: (subscribe: Buffer, codes: readonly number[]): Buffer =>
     Buffer.from([0x90, 2 + codes.length, subscribe[2]!, subscribe[3]!, ...codes]),

@@ -222,7 +222,8 @@ function testDelivery(test: Test): void {
     const inbox = await listen(follower, ['people/+', 'lockstep/head/people'])
     const expected: string[] = []
     const published: Promise<void>[] = []
-    for (let index = 0; index < 2_000; index++) {
+    // Brokers drop, and acknowledge, what is over their queue for a subscriber: Mosquitto's holds 1,000.
+    for (let index = 0; index < 900; index++) {
       const options: PublishOptions = { retain: index % 10 === 0 }
       const topic = options.retain === true ? headTopic('people') : `people/id-${index % 7}`
       expected.push(`${index}`)

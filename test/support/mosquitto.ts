@@ -103,6 +103,9 @@ function run(configPath: string): Promise<ChildProcess> {
   const program = findProgram('mosquitto')
   if (program === undefined) return Promise.reject(new Error('mosquitto is not installed'))
   const child = spawn(program, ['-c', configPath], { stdio: ['ignore', 'ignore', 'pipe'] })
+  const killAtExit = (): void => void child.kill('SIGKILL')
+  process.once('exit', killAtExit)
+  child.once('exit', () => process.off('exit', killAtExit))
   return new Promise((resolve, reject) => {
     let log = ''
     child.stderr.setEncoding('utf8')
