@@ -11,6 +11,7 @@ const { values } = parseArgs({
     seed: { type: 'string' },
     seeds: { type: 'string', default: '1000' },
     from: { type: 'string', default: '1' },
+    'until-failure': { type: 'boolean', default: false },
   },
 })
 
@@ -40,6 +41,7 @@ for (let seed = from; seed < from + count; seed++) {
   const result = await simulate(seed)
   totals.add(result)
   if (result.violations.length > 0) tellFailure(result)
+  if (result.violations.length > 0 && values['until-failure']) break
   if (process.stderr.isTTY && seed % 20 === 0) process.stderr.write(`\r${seed - from + 1} of ${count} seeds `)
 }
 if (process.stderr.isTTY) process.stderr.write('\r')

@@ -51,7 +51,9 @@ async function writeOverHttp(
   const dice = runtime.random()
   // Now and then one that is too large for a message: it goes out as a reference.
   const text = runtime.chance(0.05) ? value.padEnd(600, '.') : value
-  const body = JSON.stringify(dice < 0.45 ? { name: text } : { name: text, tags: { [value]: '1' } })
+  // A null in a state is what no merge patch can say.
+  const tags = { [value]: runtime.chance(0.2) ? { none: null } : '1' }
+  const body = JSON.stringify(dice < 0.45 ? { name: text } : { name: text, tags })
   const headers: Record<string, string> = { 'content-type': 'application/json' }
   if (runtime.chance(0.1)) headers['if-match'] = runtime.chance(0.5) ? '*' : '"other.1"'
   const request = chooseRequest(dice, collection, id, body)

@@ -1,0 +1,151 @@
+/**
+ * Tests the simulation: each mutation breaks one mechanism of the real code, and the simulation must notice within
+ * 2,000 seeds. `npm run sim:mutations` prints the table; a mutation that lives, or that no longer fits the code, fails.
+ */
+import { spawn } from 'node:child_process'
+import { cpSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+
+interface Mutation {
+  readonly name: string
+  readonly file: string
+  readonly find: string
+  readonly replace: string
+}
+
+const mutations: readonly Mutation[] = [
+  {
+    name: 'the version check is left out: old messages are applied again',
+    file: 'src/client/copy.ts',
+    find: "if (version <= held) return 'old'",
+    replace: "if (version < 0) return 'old'",
+  },
+  {
+    name: 'changes are applied to any earlier version',
+    file: 'src/client/copy.ts',
+    find: "if (changes === undefined || previous === undefined || version !== held + 1) return 'fetch'",
+    replace: "if (changes === undefined || previous === undefined) return 'fetch'",
+  },
+  {
+    name: 'deletions are forgotten at once',
+    file: 'src/client/copy.ts',
+    find: '  copy.tombstones.set(id, tombstone)',
+    replace: '',
+  },
+  {
+    name: 'a hole in the numbers is jumped over',
+    file: 'src/client/follower-intake.ts',
+    find: 'if (seq !== m.position + 1) return false',
+    replace: 'if (seq <= m.position) return false',
+  },
+  {
+    name: 'heads are not heard',
+    file: 'src/client/follower-intake.ts',
+    find: '  if (head.seq > m.claim) m.claim = head.seq\n  planHead(step)',
+    replace: '',
+  },
+  {
+    name: 'another epoch in a head is ignored',
+    file: 'src/client/follower-intake.ts',
+    find: '  if (head.epoch !== m.epoch) {\n    suspect(step, head.epoch)\n    return\n  }',
+    replace: '  if (head.epoch !== m.epoch) return',
+  },
+  {
+    name: 'a reset is taken for nothing',
+    file: 'src/client/follower-intake.ts',
+    find: "  if (message.event === 'reset') {\n    wantBaseline(step, random() * limits.spreadMs)\n    return true\n  }",
+    replace: "  if (message.event === 'reset') return true",
+  },
+  {
+    name: 'the feed answers after a pruned position, off by one',
+    file: 'src/service/http/feed-page.ts',
+    find: 'after.seq < first - 1',
+    replace: 'after.seq < first - 2',
+  },
+  {
+    name: 'the feed takes any epoch for its own',
+    file: 'src/service/http/feed-page.ts',
+    find: 'after.epoch !== epoch || ',
+    replace: '',
+  },
+  {
+    name: 'the marker of a response is one too high',
+    file: 'src/service/http/context.ts',
+    find: 'seq: head.seq }]',
+    replace: 'seq: head.seq + 1 }]',
+  },
+  {
+    name: 'a restored backup keeps its epoch',
+    file: 'test/sim/service.ts',
+    find: 'disk.word !== this.#word',
+    replace: 'disk.word < 0',
+  },
+  {
+    name: 'a resource that is created again begins at version 1',
+    file: 'src/service/mirror.ts',
+    find: 'const version = before.version + 1',
+    replace: 'const version = before.stateText === undefined ? 1 : before.version + 1',
+  },
+  {
+    name: 'a patch that cannot say the change is sent all the same',
+    file: 'src/contract/merge-patch.ts',
+    find: '  if (value === null) return false',
+    replace: '',
+  },
+  {
+    name: 'numbers are given out with holes',
+    file: 'src/log/batch.ts',
+    find: 'const seq = ++this.#stream(stream).head',
+    replace: 'const seq = (this.#stream(stream).head += path.length % 7 === 0 ? 2 : 1)',
+  },
+  {
+    name: 'an event stream skips what was written while it sent',
+    file: 'src/service/http/event-stream.ts',
+    find: 'after: { stream, epoch, seq: to } }, signal)',
+    replace: 'after: { stream, epoch, seq: to + (to % 5 === 0 && to < head.seq ? 1 : 0) } }, signal)',
+  },
+]
+
+const root = new URL('../..', import.meta.url).pathname
+const wanted = process.argv[2]
+const maxSeeds = 2_000
+let alive = 0
+
+/** Runs the simulation on a mutated copy; gives the seed that noticed. */
+async function hunt({ file, find, replace }: Mutation): Promise<number | undefined> {
+  const folder = mkdtempSync(join(tmpdir(), 'lockstep-mutation-'))
+  try {
+    for (const part of ['src', 'test/sim', 'package.json'])
+      cpSync(join(root, part), join(folder, part), { recursive: true })
+    symlinkSync(join(root, 'node_modules'), join(folder, 'node_modules'))
+    const text = readFileSync(join(folder, file), 'utf8')
+    if (text.split(find).length !== 2) throw new Error(`${file} does not hold exactly once: ${find}`)
+    writeFileSync(
+      join(folder, file),
+      text.replace(find, () => replace),
+    )
+    const child = spawn(
+      process.execPath,
+      ['test/sim/run.ts', '--seeds', String(maxSeeds), '--until-failure'],
+      { cwd: folder, stdio: ['ignore', 'pipe', 'ignore'] },
+    )
+    let output = ''
+    for await (const chunk of child.stdout) output += chunk
+    const seed = /^seed (\d+):/m.exec(output)?.[1]
+    return seed === undefined ? undefined : Number(seed)
+  } finally {
+    rmSync(folder, { recursive: true })
+  }
+}
+
+for (const mutation of mutations) {
+  if (wanted !== undefined && !mutation.name.includes(wanted)) continue
+  const seed = await hunt(mutation)
+  if (seed === undefined) alive++
+  console.log(
+    `${seed === undefined ? 'ALIVE  ' : 'killed '} ${seed === undefined ? '' : `by seed ${seed}`.padEnd(13)} ${mutation.name}`,
+  )
+}
+console.log(`${mutations.length - alive} of ${mutations.length} mutations killed within ${maxSeeds} seeds`)
+process.exit(alive > 0 ? 1 : 0)
