@@ -75,7 +75,7 @@ const ablations: readonly {
   {
     name: 'with messages whose epoch is not looked at lost rows come back',
     without: 'epoch of messages not compared',
-    script: 'a creation is lost',
+    script: 'nothing is written after',
     breaks: 'C K G S',
   },
   {
