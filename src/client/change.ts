@@ -11,7 +11,10 @@ interface Occurrence {
   readonly path: string
   /** The id of the resource; `''` where a collection was refreshed. */
   readonly id: string
-  /** The version after the change; of a deletion that was not seen itself, the lowest that it can have; 0 after `refreshed`. */
+  /**
+   * The version after the change; of a deletion that was not seen itself, the lowest that it can have. 0 where
+   * there is none to tell: after `refreshed`, and where a new epoch does not have the resource.
+   */
   readonly version: number
   /** The id of the request that made it, where one message told of exactly this change. */
   readonly cause: string | undefined

@@ -11,9 +11,12 @@ import { applyMergePatch, type ChangeMessage, isEqualJson, type JsonObject } fro
 export interface Tombstone {
   /** The version of the deletion; where it was not seen itself, the lowest that it can have. */
   readonly version: number
-  /** Where it was learned: the number of the message, or of the response's marker. */
+  /** Where it was learned: the number of the message, or of the marker of the response that did not have it. */
   readonly seq: number
-  /** `true` where a message told the version. */
+  /**
+   * `false` where a response told it: then the resource may already be gone for good while messages still tell of
+   * its earlier lives, so none of those brings it back without a look at the resource itself.
+   */
   readonly exact: boolean
 }
 
@@ -68,15 +71,18 @@ export function applyMessage(
   const held = heldVersion(copy, id)
   const { version } = message
   if (version <= held) return 'old'
-  if (message.event === 'deleted') return buryResource(copy, id, { version, seq, exact: true })
+  const tombstone = copy.tombstones.get(id)
+  // The response that did not have it held every change up to its marker, this one too.
+  if (tombstone?.exact === false && seq <= tombstone.seq) return 'old'
+  if (message.event === 'deleted') {
+    return buryResource(copy, id, { version, seq, exact: tombstone?.exact !== false })
+  }
   if (message.ref === true) return 'fetch'
   const previous = copy.states.get(id)
   if (message.state !== undefined) {
     // An unseen deletion may already be newer than this message: then it must not rise again.
     const isDoubtful =
-      previous === undefined &&
-      (message.event === 'modified' || copy.tombstones.get(id)?.exact === false) &&
-      !isLatest
+      previous === undefined && (message.event === 'modified' || tombstone?.exact === false) && !isLatest
     return isDoubtful ? 'fetch' : putState(copy, id, version, message.state)
   }
   const changes = message.event === 'modified' ? message.changes : undefined
@@ -118,7 +124,7 @@ export function replaceContent(copy: Copy, content: Content, isSameEpoch: boolea
   if (!isSameEpoch) copy.tombstones.clear()
   for (const id of copy.states.keys()) {
     if (content.states.has(id)) continue
-    const version = heldVersion(copy, id) + 1
+    const version = isSameEpoch ? heldVersion(copy, id) + 1 : 0
     differences.push(buryResource(copy, id, { version, seq: content.seq, exact: false }) as Difference)
   }
   if (!isSameEpoch) copy.tombstones.clear()

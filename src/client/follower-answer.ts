@@ -17,7 +17,15 @@ import {
   type ResourceAnswer,
   type Step,
 } from './follower-data.ts'
-import { hearCreations, idOf, release, runQueue, takeInterval, tell } from './follower-intake.ts'
+import {
+  hearCreations,
+  idOf,
+  keepInterval,
+  release,
+  runQueue,
+  takeInterval,
+  tell,
+} from './follower-intake.ts'
 import { advance, ask, fail, ignoreOlder, isRetired, reachHead, wantBaseline } from './follower-question.ts'
 import { dropRetiredWaits, refuseWaits, serveBaseline, servePosition } from './follower-wait.ts'
 
@@ -35,8 +43,18 @@ export function takePage(step: Step, generation: number, interval: Interval): vo
     retry(step)
     return
   }
+  const { head = interval.to } = interval
+  if (head < m.ahead) {
+    // From before what the copy may hold. Where that does not change, a new baseline is believed.
+    if (!ignoreOlder(step)) {
+      m.question = undefined
+      wantBaseline(step, 0)
+    }
+    release(step, { isVain: false })
+    return
+  }
   m.question = undefined
-  m.feedHead = interval.head ?? interval.to
+  m.feedHead = head
   takeInterval(step, { ...interval, compact }, question)
 }
 
@@ -171,10 +189,35 @@ export function takeResource(step: Step, generation: number, answer: ResourceAns
     release(step, { isVain: false })
     return
   }
+  if (!isOld && fallsShort(m, answer)) {
+    retry(step)
+    return
+  }
   m.question = undefined
   adopt(step, { ...answer, isOld }, isSameEpoch => compareResource(step, answer, isSameEpoch))
   hearCreations(step)
+  requeue(m)
   finishBaseline(step, question)
+}
+
+/** Is the answer from before the change that waits for it? */
+function fallsShort({ queue }: FollowerData, answer: ResourceAnswer): boolean {
+  const blocked = queue?.interval.changes[queue.at]
+  if (blocked === undefined || blocked.epoch !== answer.epoch) return false
+  const { message, seq } = blocked
+  return answer.found === 'whole' && 'version' in message
+    ? answer.version < message.version
+    : answer.seq < seq
+}
+
+/** What waited for the followed resource itself comes after it. */
+function requeue(m: FollowerData): void {
+  const { queue, pushed } = m
+  if (queue === undefined) return
+  m.queue = undefined
+  m.pushed = undefined
+  keepInterval(m, queue.interval)
+  if (pushed !== undefined) keepInterval(m, { ...pushed, compact: false })
 }
 
 /** Is the answer's version one that the copy has left behind? */
@@ -196,7 +239,7 @@ function compareResource({ m }: Step, answer: ResourceAnswer, isSameEpoch: boole
 /** Takes the resource for which the queue waits, and goes on. */
 function takeBlocked(step: Step, answer: ResourceAnswer): void {
   const { m, random } = step
-  const { message, seq } = m.queue!.interval.changes[m.queue!.at]!
+  const { message } = m.queue!.interval.changes[m.queue!.at]!
   if (answer.epoch !== m.epoch) {
     m.question = undefined
     m.queue = undefined
@@ -205,7 +248,7 @@ function takeBlocked(step: Step, answer: ResourceAnswer): void {
   }
   const id = idOf(m, message.resource)!
   const version = 'version' in message ? message.version : 0
-  if (answer.found === 'whole' ? answer.version < version : answer.seq < seq) {
+  if (fallsShort(m, answer)) {
     retry(step)
     return
   }

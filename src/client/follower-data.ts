@@ -16,8 +16,8 @@ export const followerLimits = {
   graceMs: 250,
   /** A follower that cannot see holes in its stream asks at most this often, up to a fifth sooner, at random. */
   confirmMs: 10_000,
-  /** After three missed heads nothing is certain any more. */
-  silenceMs: 15_000,
+  /** Nothing is certain any more, just before the third head in a row would be missed: so there is time to ask. */
+  silenceMs: 14_000,
   /** How often the API is asked while no source is heard, at random between the two. */
   pollMs: { least: 2_000, most: 5_000 },
   /** The waits after failures: at random, below a bound that doubles. */
@@ -32,8 +32,8 @@ export const followerLimits = {
   alarmMs: 5_000,
   /** An API that says for so long that it is older than the copy is believed: nobody is stuck for ever. */
   disbeliefMs: 30_000,
-  /** An epoch that was left is not taken up again within this time. */
-  retiredMs: 60_000,
+  /** An epoch that was left is not taken up again within this time: a late answer may still speak of it. */
+  retiredMs: 5_000,
   /** Messages that wait for a hole or an answer; the oldest go first, and the feed gives them back. */
   maxBuffered: 100,
   /** Changes of an event stream that wait for an answer; past it the stream is opened anew. */
@@ -249,6 +249,8 @@ export interface FollowerData {
   readonly id: string
   /** Does the source prove intervals (SSE), or does it only hint (MQTT)? */
   readonly isOrdered: boolean
+  /** So many changes behind, latest states are asked for instead of all changes. */
+  readonly compactBeyond: number
   state: FollowerState
   /** The epoch of the copy; `undefined` before the first baseline. */
   epoch: string | undefined
@@ -308,10 +310,13 @@ export interface FollowerData {
 export interface FollowerSettings {
   readonly path: ParsedPath
   readonly isOrdered: boolean
+  /** @default one page of the feed */
+  readonly compactBeyond?: number
 }
 
 /** What a follower knows at first: nothing. */
-export function createFollowerData({ path, isOrdered }: FollowerSettings): FollowerData {
+export function createFollowerData(settings: FollowerSettings): FollowerData {
+  const { path, isOrdered, compactBeyond = followerLimits.feedPage } = settings
   const isResource = path.kind === 'resource'
   return {
     kind: isResource ? 'resource' : path.segments.length === 1 ? 'collection' : 'nested',
@@ -319,6 +324,7 @@ export function createFollowerData({ path, isOrdered }: FollowerSettings): Follo
     path: path.path,
     id: isResource ? path.segments.at(-1)! : '',
     isOrdered,
+    compactBeyond,
     state: 'connecting',
     epoch: undefined,
     position: 0,

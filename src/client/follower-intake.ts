@@ -171,11 +171,8 @@ export function release(step: Step, { isVain }: { isVain: boolean }): void {
   if (isBusy(m)) return
   if (m.mustRelisten && m.epoch !== undefined) listen(step)
   const { pushed } = m
-  if (pushed !== undefined) {
-    m.pushed = undefined
-    hearInterval(step, { ...pushed, compact: false })
-    return
-  }
+  m.pushed = undefined
+  if (pushed !== undefined && takePushed(step, { ...pushed, compact: false })) return
   if (m.buffer.size > 0) drain(step)
   planRest(step, { isVain })
 }
@@ -183,41 +180,42 @@ export function release(step: Step, { isVain }: { isVain: boolean }): void {
 /** Takes what an ordered source says, or keeps it for later. */
 export function hearInterval(step: Step, interval: Interval): void {
   const { m, now } = step
+  if (!m.isListening) return
   m.deadlines.silence = now + limits.silenceMs
-  m.isSilent = false
-  if (isBusy(m) || m.epoch === undefined) {
-    keepInterval(step, interval)
-    return
-  }
+  if (isBusy(m) || m.epoch === undefined) keepInterval(m, interval)
+  else takePushed(step, interval)
+}
+
+/** Takes in what an ordered source said; `false` where it does not go on from the copy. */
+function takePushed(step: Step, interval: Interval): boolean {
+  const { m } = step
   if (interval.epoch !== m.epoch) {
     suspect(step, interval.epoch)
-    return
+    return false
   }
   if (interval.after <= m.position) {
     takeInterval(step, interval, undefined)
-    return
+    return true
   }
   // A hole in an ordered source: open it anew where the copy ends.
   if (m.state === 'live') enter(step, 'catching-up')
   listen(step)
+  return false
 }
 
-function keepInterval({ m }: Step, interval: Interval): void {
+/** Keeps what an ordered source says, joined to what is kept already. */
+export function keepInterval(m: FollowerData, interval: Interval): void {
   const { pushed } = m
+  const { epoch, after, to, head, changes } = interval
   if (m.mustRelisten) return
-  if (pushed === undefined) {
-    const { epoch, after, to, head, changes } = interval
-    m.pushed = { epoch, after, to, head, changes: [...changes] }
-    return
-  }
-  if (interval.epoch === pushed.epoch && interval.after <= pushed.to) {
-    if (interval.to > pushed.to) pushed.to = interval.to
-    pushed.head = interval.head
-    for (const change of interval.changes) pushed.changes.push(change)
-    if (pushed.changes.length <= limits.maxPushed) return
-  }
-  m.pushed = undefined
-  m.mustRelisten = true
+  if (pushed === undefined) m.pushed = { epoch, after, to, head, changes: [...changes] }
+  else if (epoch === pushed.epoch && after <= pushed.to) {
+    pushed.to = Math.max(pushed.to, to)
+    pushed.head = head
+    for (const change of changes) pushed.changes.push(change)
+  } else m.mustRelisten = true
+  if (m.pushed!.changes.length > limits.maxPushed) m.mustRelisten = true
+  if (m.mustRelisten) m.pushed = undefined
 }
 
 /** Hears a head: it may prove that the copy is behind, never that it is not. */

@@ -16,7 +16,7 @@ import {
   type Step,
 } from './follower-data.ts'
 import { hearHead, hearInterval, hearMessage, keepMessage } from './follower-intake.ts'
-import { ask, backoffMs, enter, fill, isBusy, isRetired, plan } from './follower-question.ts'
+import { ask, backoffMs, enter, fill, isBusy, isHeard, isRetired, plan } from './follower-question.ts'
 import {
   closedError,
   closeWaits,
@@ -264,7 +264,7 @@ function wake(step: Step): void {
   if (now >= deadlines.patience) {
     deadlines.patience = never
     if (m.state === 'connecting') ask(step)
-    else if (m.state === 'catching-up' && !m.isSourceUp) giveUpWaiting(step)
+    else if (m.state === 'catching-up' && !isHeard(m)) giveUpWaiting(step)
   }
   if (now >= deadlines.silence) fallSilent(step)
   if (now >= deadlines.hole) {

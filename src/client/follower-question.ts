@@ -84,7 +84,7 @@ function chooseQuestion(m: FollowerData): Ask {
   if (m.epoch === undefined || m.wantsBaseline) return { kind: 'items', next: m.incoming?.next }
   const blocked = m.queue?.interval.changes[m.queue.at]
   if (blocked !== undefined) return { kind: 'resource', path: blocked.message.resource, held: undefined }
-  const compact = m.feedHead - m.cursor > limits.feedPage
+  const compact = m.feedHead - m.cursor > m.compactBeyond
   return { kind: 'feed', epoch: m.epoch, after: m.cursor, compact }
 }
 
@@ -182,15 +182,20 @@ export function reachHead(step: Step, origin: Origin): void {
 
 /** There is no source to rely on: after a baseline it gets a moment, else the copy is stale, and polls. */
 function rest(step: Step): void {
-  const { m, now, random } = step
-  if (m.state === 'connecting' || m.state === 'refreshing') {
+  const { m, now } = step
+  const isAfterBaseline = m.state === 'connecting' || m.state === 'refreshing'
+  if (isAfterBaseline && !m.isSourceUp) {
     enter(step, 'catching-up')
     m.deadlines.patience = now + limits.patienceMs
   } else {
     enter(step, 'stale')
-    const { least, most } = limits.pollMs
-    plan(step, now + least + random() * (most - least))
+    planPoll(step)
   }
+}
+
+function planPoll(step: Step): void {
+  const { least, most } = limits.pollMs
+  plan(step, step.now + least + step.random() * (most - least))
 }
 
 /** Opens an ordered source after the position. */
@@ -219,6 +224,7 @@ export function planRest(step: Step, { isVain }: { isVain: boolean }): void {
     plan(step, m.vainWaits === 0 ? now : now + backoffMs(m.vainWaits, random))
     m.vainWaits++
   }
+  if (m.state === 'stale' && m.deadlines.ask === never) planPoll(step)
 }
 
 /** Gives the messages below a head their time; who cannot see holes asks more seldom. */
