@@ -137,7 +137,11 @@ export class StreamRelay {
       await this.#publishReset(page.head)
       return true
     }
-    for (const change of page.changes) this.#publish(change)
+    for (const change of page.changes) {
+      // Publishing may tell at once that the connection is gone.
+      if (this.#window.turn !== window.turn) return true
+      this.#publish(change)
+    }
     this.#hasMore = this.#window.sent < page.head.seq
     if (page.changes.length === 0) await this.#saveNowAndThen()
     return this.#hasMore && roomIn(this.#window, this.#options.windowSize) > 0

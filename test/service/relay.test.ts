@@ -172,6 +172,28 @@ test('a message that the broker finds too large goes out as ref at once', async 
   assert.equal(api.errors.splice(0).length, 1)
 })
 
+test('a message that breaks the connection goes out as ref at last, and the others arrive', async () => {
+  const hub = createMemoryHub()
+  await using heard = await hear(hub.connect(), 'people/#')
+  const broker = tamper(hub.connect(), (_topic, payload) => {
+    if (!payload.includes('"poison"')) return undefined
+    hub.stop()
+    setImmediate(() => hub.start())
+    return new LockstepError('broker-unreachable', 'The connection is lost.')
+  })
+  await using api = await openTestService({ broker })
+  await api.service.transaction(async tx => {
+    for (const name of ['a', 'b', 'poison', 'c', 'd']) await tx.put(people, name, { name })
+  })
+  const deliveries = await heard.until(all => numbers(all).length === 5)
+  assert.deepEqual(numbers(deliveries), upTo(5))
+  const forms = deliveries.map(parse).filter(({ resource }) => resource === '/people/poison')
+  assert.ok(forms.every(message => message['ref'] === true))
+  assert.ok(
+    deliveries.map(parse).every(({ resource, ref }) => (resource === '/people/poison') === (ref === true)),
+  )
+})
+
 test('a change that the broker refuses in any form is reported and left out, and the others arrive', async () => {
   const hub = createMemoryHub()
   await using heard = await hear(hub.connect(), 'people/#')
