@@ -16,6 +16,7 @@ import { createRequestId, isRequestId } from './id.ts'
 import { type Relay, startRelay } from './relay.ts'
 import { type RelayOptions, readRelayOptions } from './relay-options.ts'
 import type { Resource } from './resource.ts'
+import { createShare } from './share.ts'
 import { createLocate, createTransaction, type Place, pathOf, type Transaction } from './transaction.ts'
 
 export interface ServiceOptions {
@@ -96,6 +97,7 @@ export async function openService(options: ServiceOptions): Promise<Service> {
   const context: HandlerContext = {
     log,
     watch,
+    share: createShare(),
     root,
     topicPrefix,
     routes,

@@ -185,6 +185,34 @@ test('5.5 5.6 under and compact narrow a stream; heads say how far it was looked
   await compact.close()
 })
 
+test('streams that wait at one place are given one page, read once', async () => {
+  await using api = await openTestService()
+  const streams = await Promise.all(Array.from({ length: 20 }, () => follow(api)))
+  await Promise.all(streams.map(events => events.until(isHead)))
+  let pages = 0
+  const readChanges = api.log.readChanges.bind(api.log)
+  api.log.readChanges = (stream, options) => {
+    pages++
+    return readChanges(stream, options)
+  }
+  await createPeople(api, 'a')
+  const heard = await Promise.all(streams.map(events => events.next()))
+  assert.deepEqual(new Set(heard.map(event => seqOf(event!))), new Set([1]))
+  assert.equal(pages, 1)
+  await Promise.all(streams.map(events => events.close()))
+})
+
+test('a text with line ends, NUL and what looks like fields is one event with one line of data', async () => {
+  await using api = await openTestService()
+  const name = 'a\r\n\r\ndata: forged\nid: 9\u0000\u2028\r'
+  await api.service.transaction(tx => tx.create(people, { id: 'a', name }))
+  const events = await follow(api, '?after=earliest')
+  const [event] = await events.until(isHead)
+  assert.equal(seqOf(event!), 1)
+  assert.equal(JSON.parse(event!.data).state.name, name)
+  await events.close()
+})
+
 test('5.10 a stream is never cached, and not buffered by proxies', async () => {
   await using api = await openTestService()
   const { epoch } = await api.log.head('people')

@@ -15,11 +15,13 @@ import {
 import type { ChangeLog } from '../../log/change-log.ts'
 import type { HeadWatch } from '../head-watch.ts'
 import type { Resource } from '../resource.ts'
+import type { Share } from '../share.ts'
 import type { Exchange, Reply } from './exchange.ts'
 
 export interface HandlerContext {
   readonly log: ChangeLog
   readonly watch: HeadWatch
+  readonly share: Share
   /** The API root without a trailing slash, such as `/api/v1`; `''` for the top. */
   readonly root: string
   readonly topicPrefix: string

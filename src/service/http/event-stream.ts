@@ -64,7 +64,7 @@ async function* streamEvents(
         await context.watch.moved(stream, commits, untilHeadMs, signal)
       }
       if (signal.aborted) return
-      page = await readPage(context, { ...request, after: { stream, epoch, seq: to } }, signal)
+      page = await readPage(context, { ...request, after: { stream, epoch, seq: to }, shared: true }, signal)
     }
   } catch (error) {
     if (isLockstepError(error, 'position-gone')) {

@@ -22,6 +22,8 @@ export interface FeedRequest {
   readonly compact: boolean
   /** Only changes of this path and below. */
   readonly under: string | undefined
+  /** Event streams that wait at one place are woken together: they may be given one page that is read once. */
+  readonly shared?: boolean
 }
 
 /** What one page gives, from one snapshot. `messages` are JSON texts with the number of each. */
@@ -47,7 +49,9 @@ export async function readPage(
   const deadline = performance.now() + aheadWaitMs
   for (;;) {
     const commits = context.watch.count(after.stream)
-    const page = { ...(await (request.compact ? readLatest : readAll)(context, request)), commits }
+    const read = (): Promise<Content> => (request.compact ? readLatest : readAll)(context, request)
+    const content = await (request.shared ? context.share(keyOf(request, commits), read) : read())
+    const page = { ...content, commits }
     const { epoch, seq, first } = page.head
     if (after.epoch !== epoch || after.seq < first - 1) throw positionGone(after, page.head)
     if (after.seq <= seq) return page
@@ -63,6 +67,11 @@ export async function readPage(
 }
 
 type Content = Omit<FeedPage, 'commits'>
+
+/** With the number of commits heard, so that nobody is given a page from before the commit that woke him. */
+function keyOf({ after, limit, maxChars, compact, under }: FeedRequest, commits: number): string {
+  return ['feed', commits, after.stream, after.seq, limit, maxChars, compact, under].join(' ')
+}
 
 async function readAll({ log }: HandlerContext, request: FeedRequest): Promise<Content> {
   const { after, limit, maxChars, under } = request
