@@ -26,24 +26,33 @@ function tellFailure({ seed, violations }: SimulationResult): void {
   for (const violation of violations) console.log(`  ${violation}`)
 }
 
-if (values.seed !== undefined) {
-  const result = await simulate(readNumber('seed', values.seed), { keepTrace: true })
+/** One simulation with its whole story. */
+async function tellStory(seed: number): Promise<boolean> {
+  const result = await simulate(seed, { keepTrace: true })
   for (const line of result.trace) console.log(line)
   console.log(`digest ${result.digest}, right after ${result.convergenceMs.toFixed(0)} ms`)
   if (result.violations.length > 0) tellFailure(result)
-  process.exit(result.violations.length > 0 ? 1 : 0)
+  return result.violations.length === 0
 }
 
-const from = readNumber('from', values.from)
-const count = readNumber('seeds', values.seeds)
-const totals = createTotals()
-for (let seed = from; seed < from + count; seed++) {
-  const result = await simulate(seed)
-  totals.add(result)
-  if (result.violations.length > 0) tellFailure(result)
-  if (result.violations.length > 0 && values['until-failure']) break
-  if (process.stderr.isTTY && seed % 20 === 0) process.stderr.write(`\r${seed - from + 1} of ${count} seeds `)
+async function runMany(from: number, count: number, untilFailure: boolean): Promise<boolean> {
+  const totals = createTotals()
+  for (let seed = from; seed < from + count; seed++) {
+    const result = await simulate(seed)
+    totals.add(result)
+    if (result.violations.length > 0) tellFailure(result)
+    if (totals.failed > 0 && untilFailure) break
+    if (process.stderr.isTTY && seed % 20 === 0)
+      process.stderr.write(`\r${seed - from + 1} of ${count} seeds `)
+  }
+  if (process.stderr.isTTY) process.stderr.write('\r')
+  console.log(totals.line())
+  return totals.failed === 0
 }
-if (process.stderr.isTTY) process.stderr.write('\r')
-console.log(totals.line())
-process.exit(totals.failed > 0 ? 1 : 0)
+
+const { seed, seeds, from, 'until-failure': untilFailure } = values
+const isGood =
+  seed === undefined
+    ? await runMany(readNumber('from', from), readNumber('seeds', seeds), untilFailure)
+    : await tellStory(readNumber('seed', seed))
+process.exitCode = isGood ? 0 : 1
