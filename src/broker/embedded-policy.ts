@@ -91,7 +91,7 @@ export function createEmbeddedPolicy(options: EmbeddedPolicyOptions): Policy {
       // Aedes ends an UNSUBSCRIBE one turn later; a SUBSCRIBE to the same filter must not overtake it.
       setImmediate(() => {
         const granted = grant(visitors.get(client), subscription.topic)
-        callback(null, granted ? { ...subscription, qos: subscription.qos === 0 ? 0 : 1 } : null)
+        callback(null, granted ? subscription : null)
       })
     },
 
