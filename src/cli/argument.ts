@@ -37,6 +37,13 @@ export function parseCount(text: string): number {
   return Number(text)
 }
 
+export function parseSeconds(text: string): number {
+  const seconds = Number(text)
+  if (!/^\d{1,5}(\.\d+)?$/.test(text) || seconds === 0)
+    throw new InvalidArgumentError('Give seconds, such as 6.')
+  return seconds
+}
+
 export function parseHttpUrl(text: string): URL {
   // "localhost:3000/people" is a URL with the scheme "localhost:"; what is meant is clear.
   const url = /^[a-z]+:\/\//i.test(text) ? text : `http://${text}`

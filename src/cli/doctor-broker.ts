@@ -15,13 +15,13 @@ export interface BrokerVisit {
   /** What the feed said before. */
   readonly page: FeedPage | undefined
   readonly headers: Headers
+  /** How long to wait for a head. */
+  readonly headMs: number
   /** Is told, while waiting for heads, how long that has taken. */
   readonly onProgress: (text: string) => void
 }
 
 const connectMs = 5_000
-/** Heads come every 5 s. */
-const headMs = 6_000
 
 /** Gives each check as it is done. */
 export async function* checkBroker(visit: BrokerVisit): AsyncGenerator<Check> {
@@ -62,6 +62,7 @@ export async function* checkBroker(visit: BrokerVisit): AsyncGenerator<Check> {
 }
 
 async function* checkHeads(visit: BrokerVisit, topic: string, arrival: Promise<Head>): AsyncGenerator<Check> {
+  const { headMs } = visit
   const begin = performance.now()
   const tick = (): void => {
     const left = Math.max(0, headMs - (performance.now() - begin))

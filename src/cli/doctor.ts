@@ -4,7 +4,7 @@
  * It only reads. The checks are in doctor-api.ts and doctor-broker.ts.
  */
 import { type Command, Option } from 'commander'
-import { parseBrokerUrl, parseHeader, parseHttpUrl } from './argument.ts'
+import { parseBrokerUrl, parseHeader, parseHttpUrl, parseSeconds } from './argument.ts'
 import { type Check, formatCheck } from './check.ts'
 import { checkEvents, checkFeed, checkProtocol, checkReachable, checkVersions } from './doctor-api.ts'
 import { checkBroker } from './doctor-broker.ts'
@@ -14,6 +14,7 @@ import { formatJsonLine, paintOut, printLine } from './terminal.ts'
 interface DoctorOptions {
   readonly broker?: string
   readonly header?: Readonly<Record<string, string>>
+  readonly wait: number
   readonly json?: true
 }
 
@@ -34,6 +35,7 @@ export function declareDoctor(program: Command): void {
       new Option('--broker <url>', 'check this broker too').argParser(parseBrokerUrl).env('LOCKSTEP_BROKER'),
     )
     .option('-H, --header <header>', 'send it to the API; may be repeated', parseHeader)
+    .option('--wait <seconds>', 'how long to wait for a head, which comes every 5 s', parseSeconds, 6)
     .option('--json', 'print all checks as one JSON object')
     .addHelpText('after', examples)
     .action(doctor)
@@ -73,7 +75,15 @@ async function* examine(url: URL, options: DoctorOptions): AsyncGenerator<Check>
     }
     return
   }
-  yield* checkBroker({ url: options.broker, place, page: feed.page, headers, onProgress: showProgress })
+  const { broker, wait } = options
+  yield* checkBroker({
+    url: broker,
+    place,
+    page: feed.page,
+    headers,
+    headMs: wait * 1_000,
+    onProgress: showProgress,
+  })
 }
 
 /** A line on standard error that the next one takes the place of; only where a terminal is. */

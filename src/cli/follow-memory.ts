@@ -3,7 +3,7 @@
  *
  * Times are given in, so that a test can choose them.
  */
-import { isEqualJson, type JsonObject } from 'lockstep/contract'
+import { encodeSegment, isEqualJson, type JsonObject } from 'lockstep/contract'
 import type { FollowedItem, Mark } from './follow-view.ts'
 
 /** How long a change stays marked. */
@@ -65,7 +65,8 @@ export function createFollowMemory(): FollowMemory {
       for (const [id, { endMs }] of marks) if (endMs <= nowMs) marks.delete(id)
       const isGone = (id: string): boolean => !states.has(id) && marks.get(id)?.last !== undefined
       const gone = [...marks.keys()].filter(isGone)
-      const ids = states.size + gone.length <= room ? [...states.keys(), ...gone].sort() : listRecent(room)
+      const ids =
+        states.size + gone.length <= room ? inPathOrder([...states.keys(), ...gone]) : listRecent(room)
       return ids.flatMap(id => {
         const { mark, last } = marks.get(id) ?? { mark: undefined, last: undefined }
         const state = states.get(id) ?? last?.state
@@ -90,6 +91,12 @@ export function createFollowMemory(): FollowMemory {
       }
     },
   }
+}
+
+/** As the API lists them (PROTOCOL.md §4.8). */
+function inPathOrder(ids: readonly string[]): string[] {
+  const byPath = new Map(ids.map(id => [encodeSegment(id), id]))
+  return [...byPath.keys()].sort().map(segment => byPath.get(segment)!)
 }
 
 /** The names of members that differ. */

@@ -37,6 +37,8 @@ export function openFollowScreen({ url, kind, source, follower, copy }: ScreenOp
   const { stdout } = process
   const memory = createFollowMemory()
   let news = ''
+  /** What fails, as long as it does. */
+  let problem = ''
   let frame: NodeJS.Timeout | undefined
   let markEnd: NodeJS.Timeout | undefined
   let isClosed = false
@@ -57,7 +59,7 @@ export function openFollowScreen({ url, kind, source, follower, copy }: ScreenOp
       source,
       items,
       total: copy.states.size,
-      news,
+      news: problem || news,
     }
     const lines = renderFollowView(view, { columns, rows, nowMs, paint: paintOut })
     stdout.write(`${beginPicture}${lines.map(line => `${line}\u001b[K`).join('\r\n')}${endPicture}`)
@@ -76,27 +78,41 @@ export function openFollowScreen({ url, kind, source, follower, copy }: ScreenOp
       news = formatChangeLine(change, { paint: paintNothing, width: 1_000, nowMs: Date.now() })
       drawSoon()
     }),
-    follower.on('status', drawSoon),
+    follower.on('status', status => {
+      if (status === 'live') problem = ''
+      drawSoon()
+    }),
   ]
   stdout.on('resize', drawSoon)
   // The age of a stale copy goes on.
   const clock = setInterval(drawSoon, clockMs)
+  const close = (): void => {
+    if (isClosed) return
+    isClosed = true
+    for (const end of ends) end()
+    clearTimeout(frame)
+    clearTimeout(markEnd)
+    clearInterval(clock)
+    stdout.off('resize', drawSoon)
+    stdout.write(leave)
+  }
   stdout.write(enter)
   draw()
+  // However the process ends, the terminal is given back; and while it is stopped by Ctrl-Z too.
+  process.once('exit', close)
+  process.on('SIGTSTP', () => {
+    stdout.write(leave)
+    process.kill(process.pid, 'SIGSTOP')
+  })
+  process.on('SIGCONT', () => {
+    if (!isClosed) stdout.write(enter)
+    drawSoon()
+  })
   return {
     say(text) {
-      news = text
+      problem = text
       drawSoon()
     },
-    close() {
-      if (isClosed) return
-      isClosed = true
-      for (const end of ends) end()
-      clearTimeout(frame)
-      clearTimeout(markEnd)
-      clearInterval(clock)
-      stdout.off('resize', drawSoon)
-      stdout.write(leave)
-    },
+    close,
   }
 }

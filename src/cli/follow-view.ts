@@ -115,8 +115,11 @@ function renderTable({ items, total, status }: FollowView, screen: Screen, left:
     })),
   ])
   const header = ['id', 'v', ...names]
-  const widths = chooseWidths([header, ...cells.map(row => row.map(({ text }) => text))], columns - 2)
+  const texts = [header, ...cells.map(row => row.map(({ text }) => text))]
+  let widths = chooseWidths(texts, columns - 2)
   const isCut = widths.length < header.length
+  // How many columns are left out needs a place of its own.
+  if (isCut) widths = chooseWidths(texts, columns - 7)
   const headLine = header
     .slice(0, widths.length)
     .map((name, index) => fit(printable(name), widths[index]!))
@@ -138,12 +141,12 @@ function renderRow(
 ): string {
   const row = widths.map((width, index) => {
     const { text, isChanged } = cells[index]!
-    const shown = fit(printable(text), width)
-    const isMarked = mark !== undefined && (mark.event !== 'modified' || isChanged)
-    return isMarked ? paint(styles[mark.event], shown) : shown
+    const shown = cut(printable(text), width)
+    const isMarked = mark !== undefined && shown !== '' && (mark.event !== 'modified' || isChanged)
+    return (isMarked ? paint(styles[mark.event], shown) : shown) + ' '.repeat(width - widthOf(shown))
   })
   const sign = mark === undefined ? ' ' : paint(styles[mark.event], signs[mark.event])
-  return `${sign} ${row.join('  ')}`
+  return `${sign} ${row.join('  ')}`.trimEnd()
 }
 
 function renderMembers({ items: [item], status }: FollowView, screen: Screen, left: number): string[] {

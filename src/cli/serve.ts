@@ -107,6 +107,8 @@ async function serve(path: string, options: ServeOptions): Promise<void> {
   warn(settings, [...file.notices, ...describeSeeding(seeded)])
   const reload = createReload({ file, data, system })
   const unwatch = watchServedFile(file.path, () => void reload())
+  // It may have changed since it was read.
+  void reload()
   await stop.promise
   unwatch()
   // Nothing new comes in while that which runs comes to its end.
