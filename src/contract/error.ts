@@ -85,7 +85,7 @@ export const errorCodes: Readonly<Record<ErrorCode, ErrorEntry>> = {
   'position-ahead': { status: 503, retry: true, title: 'The position is ahead of this service' },
   'too-many-changes': { status: 422, retry: false, title: 'One transaction holds too many changes' },
   'too-many-followers': { status: 503, retry: true, title: 'Too many event streams are open' },
-  overloaded: { status: 503, retry: true, title: 'Too many writes are waiting' },
+  overloaded: { status: 503, retry: true, title: 'Too much is waiting to be done' },
   'transaction-timeout': { status: 503, retry: true, title: 'The transaction took too long' },
   'log-failed': { status: 503, retry: true, title: 'The change log could not be written' },
   'log-closed': { status: 503, retry: true, title: 'The change log is closed' },

@@ -122,6 +122,12 @@ function parseTemplate(template: string): string[] {
       `The resource path ${quote(template)} cannot be used. Write collections of [A-Za-z0-9_-] with the parents' ids in braces, such as "people" or "people/{person}/friends".`,
     )
   }
+  if (segments[0] === 'lockstep') {
+    throw new LockstepError(
+      'invalid-option',
+      'A collection cannot be named "lockstep": its topics would be those of the heads. Choose another name.',
+    )
+  }
   return segments.filter((_, index) => index % 2 === 0)
 }
 

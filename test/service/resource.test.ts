@@ -49,6 +49,13 @@ test('a template that is no alternation of collections and ids is refused', () =
     assert.throws(() => defineResource(template, { schema: object }), /cannot be used/, template)
 })
 
+test('3.8 a collection at the top cannot have the name that the heads’ topics begin with', () => {
+  refuses(() => defineResource('lockstep', { schema: object }), /named "lockstep"/)
+  refuses(() => defineResource('lockstep/{x}/head', { schema: object }), /named "lockstep"/)
+  for (const template of ['Lockstep', 'lockstep-2', 'people/{person}/lockstep'])
+    assert.equal(defineResource(template, { schema: object }).template, template)
+})
+
 test('2.4 a nested collection is placed by its parents’ ids, written canonically', () => {
   assert.equal(friends.in('john@home').path, '/people/john%40home/friends')
   assert.equal(likes.in('a/b', 'e\u0301').path, '/people/a%2Fb/friends/%C3%A9/likes')
