@@ -26,13 +26,11 @@ const connectMs = 5_000
 /** Gives each check as it is done. */
 export async function* checkBroker(visit: BrokerVisit): AsyncGenerator<Check> {
   const { url, place } = visit
-  let reason: unknown
   const begin = performance.now()
-  await using broker = await connectMqtt(url, {
-    onError: error => {
-      reason = error
-    },
-  })
+  const refusal = Promise.withResolvers<never>()
+  // Whoever follows waits for a broker; whoever looks after a system wants to know at once.
+  await using broker = await connectMqtt(url, { onError: error => refusal.reject(error) })
+  refusal.promise.catch(() => {})
   const head = Promise.withResolvers<Head>()
   const topic = headTopic(place.path.stream, place.topicPrefix)
   const subscribed = broker.subscribe([topic], delivery => {
@@ -40,17 +38,19 @@ export async function* checkBroker(visit: BrokerVisit): AsyncGenerator<Check> {
     // A retained one may be of any age: it says nothing about the relay now.
     if (read.kind === 'head' && !delivery.retained) head.resolve(read.head)
   })
-  subscribed.catch(error => {
-    reason = error
-  })
-  const isUp = await within(
+  const fault = await within(
     connectMs,
-    subscribed.then(() => true).catch(() => false),
+    Promise.race([subscribed, refusal.promise]).then(() => '', explain),
   )
-  if (isUp !== true) {
-    const detail =
-      reason === undefined ? `${showUrl(url)} did not answer within ${formatMs(connectMs)}` : explain(reason)
-    yield { name: 'broker', status: 'failed', detail, next: 'Start the broker, or correct --broker.' }
+  if (fault !== '') {
+    const detail = fault ?? `${showUrl(url)} did not answer within ${formatMs(connectMs)}`
+    const next = 'Start the broker, or correct --broker.'
+    yield {
+      name: 'broker',
+      status: 'failed',
+      detail: detail.replace(/[;.] it is tried again\.$/i, '.'),
+      next,
+    }
     return
   }
   yield {

@@ -100,7 +100,7 @@ interface Cell {
 function renderTable({ items, total, status }: FollowView, screen: Screen, left: number): string[] {
   const { columns, paint } = screen
   if (items.length === 0)
-    return [paint('dim', status === 'connecting' ? 'Connecting …' : 'Nothing is in it.')]
+    return [paint('dim', cut(status === 'connecting' ? 'Connecting …' : 'Nothing is in it.', columns))]
   const gone = items.filter(({ mark }) => mark?.event === 'deleted').length
   const all = total + gone
   const room = all > left - 1 ? left - 2 : left - 1
@@ -110,7 +110,7 @@ function renderTable({ items, total, status }: FollowView, screen: Screen, left:
     { text: item.id, isChanged: false },
     { text: String(item.version), isChanged: false },
     ...names.map(name => ({
-      text: formatCell(item.state[name]),
+      text: formatCell(Object.hasOwn(item.state, name) ? item.state[name] : undefined),
       isChanged: item.mark?.names.has(name) === true,
     })),
   ])
@@ -152,7 +152,7 @@ function renderRow(
 function renderMembers({ items: [item], status }: FollowView, screen: Screen, left: number): string[] {
   const { columns, paint } = screen
   if (item === undefined)
-    return [paint('dim', status === 'connecting' ? 'Connecting …' : 'It does not exist.')]
+    return [paint('dim', cut(status === 'connecting' ? 'Connecting …' : 'It does not exist.', columns))]
   const { mark, state } = item
   const removed = [...(mark?.names ?? [])].filter(name => !Object.hasOwn(state, name))
   const names = [...Object.keys(state), ...removed]
@@ -169,7 +169,7 @@ function renderMembers({ items: [item], status }: FollowView, screen: Screen, le
     const isMarked = mark !== undefined && (mark.event !== 'modified' || mark.names.has(name))
     return isMarked ? paint(styles[mark.event], `${signs[mark.event]} ${text}`) : `  ${text}`
   })
-  if (lines.length > room) shown.push(paint('dim', `  … and ${lines.length - room} more`))
+  if (lines.length > room) shown.push(paint('dim', cut(`  … and ${lines.length - room} more`, columns)))
   return shown
 }
 

@@ -1,0 +1,64 @@
+/** What all commands have in common: help, version, exit codes, mistakes said in words, a reader that goes away. */
+import assert from 'node:assert/strict'
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { readFile } from 'node:fs/promises'
+import { test } from 'node:test'
+import { fileURLToPath } from 'node:url'
+import { runProgram, temporaryFolder } from './program.ts'
+
+const bin = fileURLToPath(new URL('../../src/cli/bin.ts', import.meta.url))
+
+test('--version is that of the package, --help lists the commands, both with exit code 0', async t => {
+  const manifest = new URL('../../package.json', import.meta.url)
+  const { version } = JSON.parse(await readFile(manifest, 'utf8')) as { version: string }
+  assert.deepEqual(await runProgram(t, ['--version']), { code: 0, stdout: `${version}\n`, stderr: '' })
+  const { code, stdout } = await runProgram(t, ['--help'])
+  assert.equal(code, 0)
+  for (const command of ['serve', 'follow', 'tail', 'doctor'])
+    assert.match(stdout, new RegExp(`^ {2}${command} `, 'm'))
+  assert.match(stdout, /Exit codes: 0 .* 1 .* 2 /)
+})
+
+test('a wrong call has exit code 2, says what was meant, and has no stack', async t => {
+  const calls: readonly (readonly [args: readonly string[], said: RegExp])[] = [
+    [['folow'], /unknown command 'folow'\n\(Did you mean follow\?\)/],
+    [['serve', 'x.json', '--prt', '1'], /unknown option '--prt'\n\(Did you mean --port\?\)/],
+    [['serve', 'x.json', '--port', '70000'], /0 to 65535/],
+    [['serve', 'x.json', '--memory', '--reset'], /'--memory' cannot be used with option '--reset'/],
+    [['tail', 'people#'], /"#" for all that follow/],
+    [['tail', 'people/#', '--after', 'people:k3f9:1'], /--after needs --api/],
+    [['tail', 'people/#', '--api', 'http://127.0.0.1:1', '--after', 'people:1'], /cannot be read/],
+    [['follow', 'mqtt://127.0.0.1'], /Give an address such as http/],
+  ]
+  for (const [args, said] of calls) {
+    const { code, stdout, stderr } = await runProgram(t, args)
+    assert.equal(code, 2, args.join(' '))
+    assert.equal(stdout, '')
+    assert.match(stderr, said)
+    assert.doesNotMatch(stderr, /^ +at /m)
+  }
+})
+
+test('what fails has exit code 1 and one sentence; LOCKSTEP_DEBUG=1 adds the stack', async t => {
+  const folder = await temporaryFolder(t, { 'db.txt': '' })
+  const { code, stderr } = await runProgram(t, ['serve', 'db.txt'], { cwd: folder })
+  assert.equal(code, 1)
+  assert.match(stderr, /^lockstep: The name of db\.txt ends neither in \.json nor .*\n$/)
+  const missing = await runProgram(t, ['serve', 'none.json'], { cwd: folder, env: { LOCKSTEP_DEBUG: '1' } })
+  assert.equal(missing.code, 1)
+  assert.match(missing.stderr, /There is no file .*none\.json\.\n +at /)
+})
+
+test('where the reader of its output is gone it ends without a word', async t => {
+  const child = spawn(process.execPath, [bin, '--help'], { stdio: ['ignore', 'pipe', 'pipe'] })
+  t.after(() => child.kill('SIGKILL'))
+  child.stdout.destroy()
+  let stderr = ''
+  child.stderr.setEncoding('utf8').on('data', (text: string) => {
+    stderr += text
+  })
+  const [code] = await once(child, 'close')
+  assert.equal(code, 0)
+  assert.equal(stderr, '')
+})
