@@ -33,6 +33,9 @@ export type ErrorCode =
   | 'method-not-allowed'
   | 'not-acceptable'
   | 'precondition-failed'
+  | 'invalid-idempotency-key'
+  | 'idempotency-key-reused'
+  | 'idempotency-key-in-use'
   | 'body-too-large'
   | 'unsupported-media-type'
   | 'request-timeout'
@@ -74,6 +77,17 @@ export const errorCodes: Readonly<Record<ErrorCode, ErrorEntry>> = {
   'method-not-allowed': { status: 405, retry: false, title: 'The method is not allowed here' },
   'not-acceptable': { status: 406, retry: false, title: 'No representation fits the Accept header' },
   'precondition-failed': { status: 412, retry: false, title: 'The resource is not at the version you named' },
+  'invalid-idempotency-key': { status: 400, retry: false, title: 'The idempotency key cannot be used' },
+  'idempotency-key-reused': {
+    status: 422,
+    retry: false,
+    title: 'The idempotency key was used for another request',
+  },
+  'idempotency-key-in-use': {
+    status: 409,
+    retry: true,
+    title: 'A request with the same idempotency key is running',
+  },
   'body-too-large': { status: 413, retry: false, title: 'The body is over the limit' },
   'unsupported-media-type': {
     status: 415,

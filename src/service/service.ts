@@ -13,6 +13,7 @@ import type { Exchange, Reply } from './http/exchange.ts'
 import { createFetchHandler, type FetchHandler } from './http/fetch.ts'
 import { handle, owns } from './http/handler.ts'
 import { createRequestId, isRequestId } from './id.ts'
+import { type Claim, hashParts, invalidIdempotencyKey, isIdempotencyKey, writeOnce } from './receipt.ts'
 import { type Relay, startRelay } from './relay.ts'
 import { type RelayOptions, readRelayOptions } from './relay-options.ts'
 import type { Resource } from './resource.ts'
@@ -33,6 +34,11 @@ export interface ServiceOptions {
   readonly retention?: Retention
   /** Event streams that may be open at once. @default 10_000 */
   readonly maxEventStreams?: number
+  /**
+   * Says who a request comes from, so that idempotency keys of different callers never meet: the name of the user
+   * that the application has authenticated. @default all callers are one
+   */
+  readonly principal?: (exchange: Exchange) => string | undefined
   /** Hears what went wrong in the background and in requests answered with 5xx. @default writes to stderr */
   readonly onError?: (error: unknown, context: { readonly stage: string }) => void
   /** Milliseconds since 1970. @default Date.now */
@@ -42,6 +48,12 @@ export interface ServiceOptions {
 export interface TransactionOptions {
   /** Comes back as the `cause` of each message: 1 to 128 visible ASCII characters. @default a random id */
   readonly cause?: string
+  /**
+   * Makes the transaction one that may be tried again: where one with this key has been committed (within a day,
+   * unless `retention` says otherwise), `work` is not run and that one's value and marker are given. 1 to 255
+   * visible ASCII characters. The value is kept as JSON.
+   */
+  readonly idempotencyKey?: string
 }
 
 export interface Service extends AsyncDisposable {
@@ -53,7 +65,8 @@ export interface Service extends AsyncDisposable {
   owns(path: string): boolean
   /**
    * Runs writes to several resources in one durable transaction: all or none, also in the messages, which carry
-   * the same `tx`. Where `work` throws, nothing was written. Errors: those of the writes; `transaction-timeout`.
+   * the same `tx`. Where `work` throws, nothing was written. `replayed` says that an earlier one with the same key did
+   * it. Errors: those of the writes; `transaction-timeout`, `invalid-idempotency-key`.
    *
    *     await service.transaction(async tx => {
    *       const ann = await tx.create(people, { name: 'Ann' })
@@ -63,7 +76,7 @@ export interface Service extends AsyncDisposable {
   transaction<T>(
     work: (tx: Transaction) => Promise<T>,
     options?: TransactionOptions,
-  ): Promise<{ value: T; marker: Marker }>
+  ): Promise<{ value: T; marker: Marker; replayed: boolean }>
   /** Reads a resource outside of a transaction; `undefined` where it is not. */
   read<State extends object>(place: Place<State>, id: string): Promise<State | undefined>
   /** The heads of all streams. */
@@ -106,6 +119,8 @@ export async function openService(options: ServiceOptions): Promise<Service> {
     closing: closing.signal,
     headEveryMs: relayOptions.headEveryMs,
     maxEventStreams,
+    principal: options.principal,
+    runningScopes: new Set(),
     eventStreams: 0,
   }
   const relay: Relay | undefined =
@@ -127,14 +142,16 @@ export async function openService(options: ServiceOptions): Promise<Service> {
   return {
     ...handler,
     fetch: createFetchHandler(handler),
-    async transaction(work, { cause = createRequestId() } = {}) {
+    async transaction(work, { cause = createRequestId(), idempotencyKey } = {}) {
       if (!isRequestId(cause)) {
         throw new LockstepError(
           'invalid-option',
           `The cause ${quote(cause)} cannot be used: give 1 to 128 visible ASCII characters.`,
         )
       }
-      return await log.write(tx => work(createTransaction(tx, locate, { timeMs: now(), cause })))
+      return await writeOnce(log, claimsOf(idempotencyKey), now, tx =>
+        work(createTransaction(tx, locate, { timeMs: now(), cause })),
+      )
     },
     async read(place, id) {
       const { resource } = await log.readResource(pathOf(locate(place).path, id))
@@ -145,6 +162,13 @@ export async function openService(options: ServiceOptions): Promise<Service> {
     close,
     [Symbol.asyncDispose]: close,
   }
+}
+
+/** A work in-process has no fingerprint: its key alone says what it is. */
+function claimsOf(idempotencyKey: string | undefined): readonly Claim[] {
+  if (idempotencyKey === undefined) return []
+  if (!isIdempotencyKey(idempotencyKey)) throw invalidIdempotencyKey(idempotencyKey)
+  return [{ key: hashParts(['transaction', idempotencyKey]), fingerprint: '' }]
 }
 
 /** Prunes every minute, never twice at a time. */

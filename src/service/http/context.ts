@@ -34,6 +34,10 @@ export interface HandlerContext {
   /** How often an event stream tells the head. */
   readonly headEveryMs: number
   readonly maxEventStreams: number
+  /** Who a request comes from, where the application can tell. */
+  readonly principal?: (exchange: Exchange) => string | undefined
+  /** What requests with an idempotency key are running now; see idempotency.ts. */
+  readonly runningScopes: Set<string>
   /** How many event streams are open now. */
   eventStreams: number
 }

@@ -39,7 +39,8 @@ export function replyToError(
   if (!isLockstepError(error) || problem.status >= 500) onError(error)
   headers['content-type'] = 'application/problem+json; charset=utf-8'
   headers['cache-control'] = 'no-store'
-  if (problem.status === 503 && errorCodes[problem.code].retry) headers['retry-after'] = '1'
+  const isSoon = problem.status === 503 || problem.status === 409
+  if (isSoon && errorCodes[problem.code].retry) headers['retry-after'] = '1'
   return {
     status: problem.status,
     headers,

@@ -14,16 +14,17 @@ import type { Resource } from '../resource.ts'
 import { type HandlerContext, type Methods, negotiate, type Route, setMirrorHeaders } from './context.ts'
 import { type Exchange, jsonType, type Reply, readQuery, replyToError } from './exchange.ts'
 import { readFeed } from './feed.ts'
+import { acceptPatch } from './operation.ts'
 import { readItem, readList } from './read.ts'
-import { acceptPatch, create, patch, put, remove } from './write.ts'
+import { write } from './write.ts'
 
-const collectionMethods: Methods = { GET: readList, HEAD: readList, POST: create, OPTIONS: replyWithMethods }
+const collectionMethods: Methods = { GET: readList, HEAD: readList, POST: write, OPTIONS: replyWithMethods }
 const resourceMethods: Methods = {
   GET: readItem,
   HEAD: readItem,
-  PUT: put,
-  PATCH: patch,
-  DELETE: remove,
+  PUT: write,
+  PATCH: write,
+  DELETE: write,
   OPTIONS: replyWithMethods,
 }
 const feedMethods: Methods = { GET: readFeed, HEAD: readFeed, OPTIONS: replyWithMethods }

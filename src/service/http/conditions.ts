@@ -1,0 +1,42 @@
+/** If-Match and If-None-Match of writes (RFC 9110 §13), checked inside the transaction that they are for. PROTOCOL.md §4.4. */
+import {
+  formatResourceTag,
+  LockstepError,
+  quote,
+  satisfiesIfMatch,
+  satisfiesIfNoneMatch,
+} from '../../contract/index.ts'
+import type { WriteContext } from '../mirror.ts'
+
+export interface Conditions {
+  readonly ifMatch?: string
+  readonly ifNoneMatch?: string
+}
+
+/** A collection's tag changes with each write in its stream, so nothing can be made to depend on it. Errors: `precondition-failed`. */
+export function refuseConditions({ ifMatch = '*', ifNoneMatch }: Conditions): void {
+  if (ifMatch.trim() === '*' && ifNoneMatch === undefined) return
+  throw new LockstepError(
+    'precondition-failed',
+    'POST takes no conditions. To create only what is not there yet, PUT it with If-None-Match: *.',
+  )
+}
+
+/** The check to be made before a resource is written. Where the epoch is renewed meanwhile, resources and versions stay as they are. */
+export function createCheck(
+  { ifMatch, ifNoneMatch }: Conditions,
+  epoch: string,
+): NonNullable<WriteContext['checkBefore']> {
+  return (path, before) => {
+    const tag = before.stateText === undefined ? undefined : formatResourceTag(epoch, before.version)
+    const now = tag === undefined ? 'does not exist' : `has the ETag ${tag}`
+    const refuse = (field: string, condition: string): LockstepError =>
+      new LockstepError(
+        'precondition-failed',
+        `${field}: ${quote(condition)} does not hold: ${path} ${now}. GET it and decide again.`,
+      )
+    if (ifMatch !== undefined && !satisfiesIfMatch(ifMatch, tag)) throw refuse('If-Match', ifMatch)
+    if (ifNoneMatch !== undefined && !satisfiesIfNoneMatch(ifNoneMatch, tag))
+      throw refuse('If-None-Match', ifNoneMatch)
+  }
+}

@@ -1,0 +1,92 @@
+/** One write as data, whether it is a request of its own or one of a bulk: what it may bring, and what it answers. PROTOCOL.md §4. */
+import { formatResourceTag, type Json, LockstepError, type Marker, quote } from '../../contract/index.ts'
+import type { LogTransaction } from '../../log/change-log.ts'
+import {
+  createResource,
+  type Outcome,
+  patchResource,
+  putResource,
+  removeResource,
+  type WriteContext,
+} from '../mirror.ts'
+import type { Resource } from '../resource.ts'
+import { type Conditions, createCheck, refuseConditions } from './conditions.ts'
+
+export type WriteMethod = 'POST' | 'PUT' | 'PATCH' | 'DELETE'
+
+export interface WriteRequest extends Conditions {
+  readonly method: WriteMethod
+  /** The canonical path that is called: after a POST the collection's, else the resource's. */
+  readonly path: string
+  /** One of {@link bodyTypes}; `undefined` where there is no body. */
+  readonly mediaType?: string
+  readonly body?: Json
+}
+
+/** What a write gave, in the form in which a receipt keeps it. */
+export interface Answer {
+  readonly status: 200 | 201 | 204
+  readonly path: string
+  /** Neither of the two after a deletion. */
+  readonly version?: number
+  readonly stateText?: string
+}
+
+/** A write that is ready to be run in a transaction. */
+export type Operation = (tx: LogTransaction, context: WriteContext) => Promise<Answer>
+
+/** The media types that each method takes; the first is the default. */
+export const bodyTypes: Readonly<Record<WriteMethod, readonly string[]>> = {
+  POST: ['application/json'],
+  PUT: ['application/json'],
+  PATCH: ['application/merge-patch+json', 'application/json'],
+  DELETE: [],
+}
+/** The header `Accept-Patch`. */
+export const acceptPatch: string = bodyTypes.PATCH.join(', ')
+
+/** The media type of a body, in lower case and without parameters. Errors: `unsupported-media-type`. */
+export function checkMediaType(method: WriteMethod, contentType: string | undefined): string {
+  const known = bodyTypes[method]
+  const mediaType = contentType?.replace(/;.*$/, '').trim().toLowerCase() ?? known[0]!
+  if (known.includes(mediaType)) return mediaType
+  throw new LockstepError(
+    'unsupported-media-type',
+    `The body is ${quote(contentType)}; ${method} takes ${known.join(' or ')}. Send it with the header Content-Type: ${known[0]}.`,
+  )
+}
+
+/** Checks what can be checked without the resource. `epoch` is the one that the conditions are compared in. */
+export function prepareOperation(
+  resource: Resource<object>,
+  request: WriteRequest,
+  epoch: string,
+): Operation {
+  const { method, path, body = null } = request
+  const checkBefore = createCheck(request, epoch)
+  switch (method) {
+    case 'POST':
+      refuseConditions(request)
+      return async (tx, context) => answerOf(await createResource(tx, resource, path, body, context))
+    case 'PUT':
+      return async (tx, context) =>
+        answerOf(await putResource(tx, resource, path, body, { ...context, checkBefore }))
+    case 'PATCH':
+      return async (tx, context) =>
+        answerOf(await patchResource(tx, resource, path, body, { ...context, checkBefore }))
+    case 'DELETE':
+      return async (tx, context) => {
+        await removeResource(tx, path, { ...context, checkBefore })
+        return { status: 204, path }
+      }
+  }
+}
+
+/** The ETag of what a write gave; `undefined` after a deletion. */
+export function tagOf({ version }: Answer, [position]: Marker): string | undefined {
+  return version === undefined ? undefined : formatResourceTag(position!.epoch, version)
+}
+
+function answerOf({ path, version, stateText, created }: Outcome): Answer {
+  return { status: created ? 201 : 200, path, version, stateText }
+}
