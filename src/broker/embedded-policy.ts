@@ -22,13 +22,6 @@ export interface EmbeddedPolicyOptions {
   readonly report: ReportError
 }
 
-/** What is remembered of a client while it is connected. */
-interface Visitor {
-  mayPublish: boolean
-  filterChars: number
-  readonly filters: Set<string>
-}
-
 type Policy = Required<
   Pick<AedesOptions, 'preConnect' | 'authenticate' | 'authorizePublish' | 'authorizeSubscribe'>
 > & {
@@ -40,6 +33,7 @@ type Policy = Required<
 const badCredentials = 4
 const notAuthorized = 5
 
+/** Makes Aedes' hooks. */
 export function createEmbeddedPolicy(options: EmbeddedPolicyOptions): Policy {
   const { report, retained, readers } = options
   const isPublisher = createPasswordCheck(options.publishers)
@@ -59,66 +53,74 @@ export function createEmbeddedPolicy(options: EmbeddedPolicyOptions): Policy {
       const mayPublish = username !== undefined && isPublisher(username, password)
       const mayRead =
         username === undefined ? readers === 'anyone' : mayPublish || isReader(username, password)
-      if (!mayRead) {
-        const who =
-          username === undefined
-            ? 'no user name'
-            : `the user name ${quote(username)} with a wrong password, or it is not known`
-        const text = `A client at ${addressOf(client)} was refused: it gave ${who}.`
-        report(new LockstepError('broker-refused', text), { stage: 'embedded broker login' })
+      if (mayRead) {
+        visitors.set(client, new Visitor(mayPublish, options))
+        done(null, true)
+      } else {
+        report(refusedLogin(client, username), { stage: 'embedded broker login' })
         done(loginError(username === undefined ? notAuthorized : badCredentials), null)
-        return
       }
-      visitors.set(client, { mayPublish, filterChars: 0, filters: new Set() })
-      done(null, true)
     },
 
-    authorizePublish(client, packet, callback) {
+    authorizePublish(client, { topic, payload, retain }, callback) {
       const mayPublish = client !== null && visitors.get(client)?.mayPublish === true
-      if (!mayPublish || packet.topic.startsWith('$') || packet.topic.includes('\u0000')) {
-        const why = mayPublish ? 'this topic is nobody’s' : 'it connected without a publisher’s credentials'
-        const text = `A client at ${addressOf(client)} tried to publish to ${quote(packet.topic)} and was disconnected: ${why}.`
-        const error = new LockstepError('broker-refused', text)
+      if (!mayPublish || topic.startsWith('$') || topic.includes('\u0000')) {
+        const error = refusedMessage(client, topic, mayPublish)
         report(error, { stage: 'embedded broker publish' })
         callback(error)
         return
       }
-      if (packet.retain) keep(packet.topic, packet.payload)
+      const bytes = Buffer.from(payload)
+      if (retain && !retained.set(topic, bytes.length === 0 ? undefined : bytes)) {
+        report(notRetained(topic), { stage: 'embedded broker retain' })
+      }
       callback(null)
     },
 
     authorizeSubscribe(client, subscription, callback) {
       // Aedes ends an UNSUBSCRIBE one turn later; a SUBSCRIBE to the same filter must not overtake it.
       setImmediate(() => {
-        const granted = grant(visitors.get(client), subscription.topic)
-        callback(null, granted ? subscription : null)
+        const isGranted = visitors.get(client)?.add(subscription.topic) === true
+        callback(null, isGranted ? subscription : null)
       })
     },
 
     forget(client, filters) {
-      const visitor = visitors.get(client)
-      if (visitor === undefined) return
-      for (const filter of filters) {
-        if (visitor.filters.delete(filter)) visitor.filterChars -= filter.length
-      }
+      visitors.get(client)?.remove(filters)
     },
   }
+}
 
-  function grant(visitor: Visitor | undefined, filter: string): boolean {
-    if (visitor === undefined || filter.startsWith('$') || !isTopicFilter(filter)) return false
-    if (visitor.filters.has(filter)) return true
-    if (visitor.filters.size >= options.maxSubscriptions) return false
-    if (visitor.filterChars + filter.length > options.maxFilterChars) return false
-    visitor.filters.add(filter)
-    visitor.filterChars += filter.length
+/** What is remembered of a client while it is connected: its right, and its filters within the limits. */
+class Visitor {
+  readonly mayPublish: boolean
+  readonly #limits: Pick<EmbeddedPolicyOptions, 'maxSubscriptions' | 'maxFilterChars'>
+  readonly #filters = new Set<string>()
+  #filterChars = 0
+
+  constructor(
+    mayPublish: boolean,
+    limits: Pick<EmbeddedPolicyOptions, 'maxSubscriptions' | 'maxFilterChars'>,
+  ) {
+    this.mayPublish = mayPublish
+    this.#limits = limits
+  }
+
+  /** May it have this filter? */
+  add(filter: string): boolean {
+    if (filter.startsWith('$') || !isTopicFilter(filter)) return false
+    if (this.#filters.has(filter)) return true
+    if (this.#filters.size >= this.#limits.maxSubscriptions) return false
+    if (this.#filterChars + filter.length > this.#limits.maxFilterChars) return false
+    this.#filters.add(filter)
+    this.#filterChars += filter.length
     return true
   }
 
-  function keep(topic: string, payload: string | Buffer): void {
-    const bytes = Buffer.from(payload)
-    if (retained.set(topic, bytes.length === 0 ? undefined : bytes)) return
-    const text = `The message to ${quote(topic)} was delivered and not retained: there are too many retained topics. Raise limits.maxRetained.`
-    report(new LockstepError('overloaded', text), { stage: 'embedded broker retain' })
+  remove(filters: readonly string[]): void {
+    for (const filter of filters) {
+      if (this.#filters.delete(filter)) this.#filterChars -= filter.length
+    }
   }
 }
 
@@ -141,6 +143,29 @@ function digest(text: string | Uint8Array): Buffer {
 
 function ownerOf(username: string | undefined): string {
   return username === undefined ? 'anyone' : `publisher:${encodeURIComponent(username)}`
+}
+
+function refusedLogin(client: Client, username: string | undefined): LockstepError {
+  const gave =
+    username === undefined
+      ? 'no user name'
+      : `the user name ${quote(username)}, which is not known or has another password`
+  return new LockstepError('broker-refused', `A client at ${addressOf(client)} was refused: it gave ${gave}.`)
+}
+
+function refusedMessage(client: Client | null, topic: string, mayPublish: boolean): LockstepError {
+  const why = mayPublish ? 'nobody may publish there' : "it connected without a publisher's credentials"
+  return new LockstepError(
+    'broker-refused',
+    `A client at ${addressOf(client)} tried to publish to ${quote(topic)} and was disconnected: ${why}.`,
+  )
+}
+
+function notRetained(topic: string): LockstepError {
+  return new LockstepError(
+    'overloaded',
+    `The message to ${quote(topic)} was delivered and not retained: there are too many retained topics. Raise limits.maxRetained.`,
+  )
 }
 
 function loginError(returnCode: number): AuthenticateError {

@@ -1,11 +1,11 @@
 /** The broker: the port to it, and one adapter per kind. */
 export * from './broker.ts'
 export {
-  type EmbeddedBroker,
   type EmbeddedBrokerLimits,
   type EmbeddedBrokerOptions,
   openEmbeddedBroker,
 } from './embedded.ts'
+export type { EmbeddedBroker } from './embedded-broker.ts'
 export { createMemoryHub, type MemoryHub, type MemoryHubOptions } from './memory.ts'
 export { type ConnectMqttOptions, connectMqtt, type MqttLimits } from './mqtt.ts'
 export type { ReportError } from './report-error.ts'

@@ -5,11 +5,16 @@
  * calls, as over a network; `stop` and `start` make an outage. Nothing leaves the process. PROTOCOL.md §6.
  */
 import { LockstepError, quote } from '../contract/index.ts'
-import type { Broker, Delivery } from './broker.ts'
-import { createConnectionState } from './connection-state.ts'
+import type { Broker, Delivery, PublishOptions, Subscription } from './broker.ts'
+import { type ConnectionState, createConnectionState } from './connection-state.ts'
 import { createErrorReport, type ReportError } from './report-error.ts'
 import { createRetainedMessages, type RetainedMessages } from './retained-messages.ts'
-import { checkTopic, createSubscriptionTable, type Listening } from './subscriptions.ts'
+import {
+  checkTopic,
+  createSubscriptionTable,
+  type Listening,
+  type SubscriptionTable,
+} from './subscriptions.ts'
 
 export interface MemoryHubOptions {
   /** Is told when a listener throws. @default standard error */
@@ -29,25 +34,19 @@ export interface MemoryHub {
   start(): void
 }
 
-/** What the hub knows of one connection. */
-interface Member {
-  up(): void
-  down(): void
-  deliver(delivery: Delivery): void
-}
-
 interface Hub {
   readonly running: boolean
   readonly maxPayloadBytes: number
-  readonly members: Set<Member>
+  readonly members: Set<MemoryBroker>
   readonly retained: RetainedMessages<string>
+  readonly reportError: ReportError
   /** Does it later, after all that was asked before, unless an outage comes first. */
   later(work: () => void, lost: () => void): void
 }
 
+/** Makes a hub that is running and has no connections yet. */
 export function createMemoryHub(options: MemoryHubOptions = {}): MemoryHub {
-  const reportError = createErrorReport(options.onError)
-  const members = new Set<Member>()
+  const members = new Set<MemoryBroker>()
   let running = true
   let outages = 0
 
@@ -58,6 +57,7 @@ export function createMemoryHub(options: MemoryHubOptions = {}): MemoryHub {
     maxPayloadBytes: options.maxPayloadBytes ?? 262_144,
     members,
     retained: createRetainedMessages(options.maxRetained ?? 10_000),
+    reportError: createErrorReport(options.onError),
     later(work, lost) {
       const before = outages
       setImmediate(() => (before === outages ? work() : lost()))
@@ -65,108 +65,114 @@ export function createMemoryHub(options: MemoryHubOptions = {}): MemoryHub {
   }
 
   return {
-    connect: () => createMemoryBroker(hub, reportError),
+    connect: () => new MemoryBroker(hub),
 
     stop() {
       if (!running) return
       running = false
       outages++
-      for (const member of [...members]) member.down()
+      for (const member of [...members]) member.goDown()
     },
 
     start() {
       if (running) return
       running = true
-      for (const member of [...members]) member.up()
+      for (const member of [...members]) member.comeUp()
     },
   }
 }
 
-function createMemoryBroker(hub: Hub, reportError: ReportError): Broker {
-  const table = createSubscriptionTable(reportError)
-  const state = createConnectionState(hub.running, reportError)
-  const listenings = new Set<Listening>()
+class MemoryBroker implements Broker {
+  readonly #hub: Hub
+  readonly #table: SubscriptionTable
+  readonly #state: ConnectionState
+  readonly #listenings = new Set<Listening>()
   /** Calls that wait for the hub to come back. */
-  const waiting = new Map<Listening, { resolve(): void; reject(error: Error): void }>()
-  let closed = false
+  readonly #waiting = new Set<{ resolve(): void; reject(error: Error): void }>()
+  #closed = false
 
-  const member: Member = {
-    deliver: table.dispatch,
-    down: () => state.set(false),
-    up() {
-      for (const call of waiting.values()) call.resolve()
-      waiting.clear()
-      for (const listening of listenings) deliverRetained(listening)
-      state.set(true)
-    },
+  constructor(hub: Hub) {
+    this.#hub = hub
+    this.#table = createSubscriptionTable(hub.reportError)
+    this.#state = createConnectionState(hub.running, hub.reportError)
+    hub.members.add(this)
   }
-  hub.members.add(member)
 
-  function deliverRetained(listening: Listening): void {
+  get connected(): boolean {
+    return this.#state.connected
+  }
+
+  async publish(topic: string, payload: string, options: PublishOptions = {}): Promise<void> {
+    if (this.#closed) throw closedError()
+    checkTopic(topic)
+    checkSize(topic, payload, this.#hub.maxPayloadBytes)
+    if (!this.#state.connected) throw unreachableError()
+    await new Promise<void>((resolve, reject) => {
+      this.#hub.later(resolve, () => reject(unreachableError()))
+    })
+    const { retained, members } = this.#hub
+    if (options.retain === true && !retained.set(topic, payload === '' ? undefined : payload)) {
+      throw retainedError(topic)
+    }
+    for (const member of [...members]) member.#table.dispatch({ topic, payload, retained: false })
+    if (this.#closed) throw closedError()
+  }
+
+  async subscribe(filters: readonly string[], listener: (delivery: Delivery) => void): Promise<Subscription> {
+    if (this.#closed) throw closedError()
+    const listening = this.#table.add(filters, listener)
+    this.#listenings.add(listening)
+    if (this.#state.connected) this.#deliverRetained(listening)
+    else await new Promise<void>((resolve, reject) => this.#waiting.add({ resolve, reject }))
+    const close = async (): Promise<void> => {
+      this.#listenings.delete(listening)
+      this.#table.remove(listening)
+    }
+    return { close, [Symbol.asyncDispose]: close }
+  }
+
+  onConnection(listener: (connected: boolean) => void): () => void {
+    return this.#state.listen(listener)
+  }
+
+  async close(): Promise<void> {
+    if (this.#closed) return
+    this.#closed = true
+    this.#hub.members.delete(this)
+    this.#table.clear()
+    this.#listenings.clear()
+    for (const call of this.#waiting) call.reject(closedError())
+    this.#waiting.clear()
+    this.#state.set(false)
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close()
+  }
+
+  /** The hub has stopped. */
+  goDown(): void {
+    this.#state.set(false)
+  }
+
+  /** The hub runs again: all subscriptions are renewed, as on a new connection to a broker. */
+  comeUp(): void {
+    for (const call of this.#waiting) call.resolve()
+    this.#waiting.clear()
+    for (const listening of this.#listenings) this.#deliverRetained(listening)
+    this.#state.set(true)
+  }
+
+  #deliverRetained(listening: Listening): void {
     for (const filter of listening.filters) {
-      for (const [topic, payload] of hub.retained.matching(filter)) {
-        hub.later(() => table.deliver(listening, { topic, payload, retained: true }), noop)
+      for (const [topic, payload] of this.#hub.retained.matching(filter)) {
+        this.#hub.later(
+          () => this.#table.deliver(listening, { topic, payload, retained: true }),
+          () => {},
+        )
       }
     }
   }
-
-  function end(listening: Listening): void {
-    listenings.delete(listening)
-    table.remove(listening)
-  }
-
-  const broker: Broker = {
-    get connected() {
-      return state.connected
-    },
-
-    async publish(topic, payload, options = {}) {
-      if (closed) throw closedError()
-      checkTopic(topic)
-      checkSize(topic, payload, hub.maxPayloadBytes)
-      if (!state.connected) throw unreachableError()
-      await new Promise<void>((resolve, reject) => {
-        hub.later(
-          () => {
-            if (options.retain === true && !hub.retained.set(topic, payload === '' ? undefined : payload)) {
-              reject(retainedError(topic))
-              return
-            }
-            for (const other of [...hub.members]) other.deliver({ topic, payload, retained: false })
-            if (closed) reject(closedError())
-            else resolve()
-          },
-          () => reject(unreachableError()),
-        )
-      })
-    },
-
-    async subscribe(filters, listener) {
-      if (closed) throw closedError()
-      const listening = table.add(filters, listener)
-      listenings.add(listening)
-      if (state.connected) deliverRetained(listening)
-      else await new Promise<void>((resolve, reject) => waiting.set(listening, { resolve, reject }))
-      const close = async (): Promise<void> => end(listening)
-      return { close, [Symbol.asyncDispose]: close }
-    },
-
-    onConnection: state.listen,
-
-    async close() {
-      if (closed) return
-      closed = true
-      hub.members.delete(member)
-      table.clear()
-      listenings.clear()
-      for (const call of waiting.values()) call.reject(closedError())
-      waiting.clear()
-      state.set(false)
-    },
-
-    [Symbol.asyncDispose]: () => broker.close(),
-  }
-  return broker
 }
 
 function checkSize(topic: string, payload: string, maxPayloadBytes: number): void {
@@ -195,5 +201,3 @@ function unreachableError(): LockstepError {
 function closedError(): LockstepError {
   return new LockstepError('closed', 'The connection to the hub was closed by its owner.')
 }
-
-function noop(): void {}

@@ -7,12 +7,7 @@ import { LockstepError, quote } from '../contract/index.ts'
 import type { Broker, Delivery, PublishOptions, Subscription } from './broker.ts'
 import { type ConnectionState, createConnectionState } from './connection-state.ts'
 import { explainMqttFailure } from './mqtt-failure.ts'
-import {
-  type MqttConnect,
-  type MqttSession,
-  type MqttSessionOptions,
-  openMqttSession,
-} from './mqtt-session.ts'
+import { type MqttConnect, MqttSession, type MqttSessionOptions } from './mqtt-session.ts'
 import { createPublishWindow, type PublishWindow } from './publish-window.ts'
 import type { ReportError } from './report-error.ts'
 import { retryDelayMs } from './retry-delay.ts'
@@ -136,7 +131,7 @@ export class MqttBroker implements Broker {
   }
 
   #open(): void {
-    this.#session = openMqttSession(this.#connect, this.#settings, {
+    this.#session = new MqttSession(this.#connect, this.#settings, {
       onAccepted: session => {
         this.#renew(session).catch(error => session.cut(error))
       },

@@ -5,7 +5,7 @@
  * subscriptions are off: they lose, repeat or reorder messages without telling, so all that is done by our side.
  */
 import { Socket } from 'node:net'
-import type { IClientOptions, IConnackPacket, MqttClient, Packet } from 'mqtt'
+import type { IClientOptions, IClientPublishOptions, IConnackPacket, MqttClient, Packet } from 'mqtt'
 import { LockstepError, quote } from '../contract/index.ts'
 import type { MqttAddress } from './mqtt-address.ts'
 import type { PublishLink } from './publish-window.ts'
@@ -33,19 +33,6 @@ export interface MqttSessionEvents {
   onEnd(session: MqttSession, reason: unknown, accepted: boolean): void
 }
 
-export interface MqttSession extends PublishLink {
-  /** The largest packet the broker takes. */
-  readonly maxPacketBytes: number
-  /** Resolves with the refused filters. Rejects when the connection ends, or the broker is silent too long. */
-  subscribe(filters: readonly string[]): Promise<string[]>
-  /** Asks the broker to stop; what comes of it does not matter. */
-  unsubscribe(filters: readonly string[]): void
-  /** Gives the connection up, for this reason. */
-  cut(reason: Error): void
-  /** Says goodbye and resolves when the socket is closed, within a second. */
-  end(): Promise<void>
-}
-
 /** mqtt.js's own `connect`, which is loaded on first use. */
 export type MqttConnect = (options: IClientOptions) => MqttClient
 
@@ -54,100 +41,118 @@ const packetOverheadBytes = 70_000
 const goodbyeMs = 1_000
 
 /** Starts to connect. Throws where an option cannot be used, such as a certificate that is none. */
-export function openMqttSession(
-  connect: MqttConnect,
-  options: MqttSessionOptions,
-  events: MqttSessionEvents,
-): MqttSession {
-  const client = connect(clientOptions(options))
-  // Else a small message waits for the network's acknowledgement of the one before.
-  if (client.stream instanceof Socket) client.stream.setNoDelay(true)
-  const publishOptions = {
-    qos: 1 as const,
-    ...(options.protocolVersion === 5 ? { properties: { contentType: 'application/json' } } : {}),
-  }
-  const retainOptions = { ...publishOptions, retain: true }
-  const silenceError = new Error(`it acknowledged no subscription in ${options.connectTimeoutMs} ms`)
-  let unsubscribed: Promise<void> = Promise.resolve()
-  let reason: unknown
-  let accepted: IConnackPacket | undefined
-  let closed = false
+export class MqttSession implements PublishLink {
+  readonly #client: MqttClient
+  readonly #options: MqttSessionOptions
+  readonly #publishOptions: IClientPublishOptions
+  readonly #retainOptions: IClientPublishOptions
+  #unsubscribed: Promise<void> = Promise.resolve()
+  #reason: unknown
+  #accepted: IConnackPacket | undefined
+  #closed = false
 
-  const session: MqttSession = {
-    get maxInFlight() {
-      return Math.min(options.maxInFlight, accepted?.properties?.receiveMaximum ?? 65_535)
-    },
-
-    get maxPacketBytes() {
-      return accepted?.properties?.maximumPacketSize ?? Number.POSITIVE_INFINITY
-    },
-
-    send(topic, payload, retain, done) {
-      const canRetain = accepted?.properties?.retainAvailable !== false
-      client.publish(topic, payload, retain && canRetain ? retainOptions : publishOptions, error => {
-        // Without a code it is no answer but the end of the connection, which ends all publications.
-        const code = codeOf(error)
-        if (!error) done(undefined)
-        else if (code !== undefined) done(publishError(topic, error, code))
-      })
-    },
-
-    async subscribe(filters) {
-      // Some brokers (Aedes) let a SUBSCRIBE be undone by an UNSUBSCRIBE that they have not answered yet.
-      await unsubscribed
-      return new Promise((resolve, reject) => {
-        const timer = setTimeout(() => session.cut(silenceError), options.connectTimeoutMs)
-        client.subscribe([...filters], { qos: 1 }, (error, _granted, packet) => {
-          clearTimeout(timer)
-          const codes = grantedCodes(packet)
-          if (codes === undefined) reject(error)
-          else resolve(filters.filter((_, index) => (codes[index] ?? 0x80) >= 0x80))
-        })
-      })
-    },
-
-    unsubscribe(filters) {
-      const before = unsubscribed
-      const answered = new Promise<void>(resolve => client.unsubscribe([...filters], () => resolve()))
-      unsubscribed = before.then(() => answered)
-    },
-
-    cut(why) {
-      reason ??= why
-      client.end(true)
-    },
-
-    end: () =>
-      new Promise(resolve => {
-        if (closed) return resolve()
-        const timer = setTimeout(() => client.stream.destroy(), goodbyeMs)
-        client.once('close', () => {
-          clearTimeout(timer)
-          resolve()
-        })
-        // A goodbye waits for acknowledgements, and nobody does who closes with some of them open.
-        client.end(accepted === undefined || Object.keys(client.outgoing).length > 0)
-      }),
+  constructor(connect: MqttConnect, options: MqttSessionOptions, events: MqttSessionEvents) {
+    this.#options = options
+    this.#publishOptions = {
+      qos: 1,
+      ...(options.protocolVersion === 5 ? { properties: { contentType: 'application/json' } } : {}),
+    }
+    this.#retainOptions = { ...this.#publishOptions, retain: true }
+    this.#client = connect(clientOptions(options))
+    // Else a small message waits for the network's acknowledgement of the one before.
+    if (this.#client.stream instanceof Socket) this.#client.stream.setNoDelay(true)
+    this.#listen(events)
   }
 
-  client.on('connect', packet => {
-    accepted = packet
-    events.onAccepted(session)
-  })
-  client.on('message', (topic, payload, packet) => events.onMessage(topic, payload, packet.retain))
-  client.on('error', error => {
-    reason ??= error
-    // A breach of the protocol does not always end the connection by itself.
-    client.stream.destroy()
-  })
-  client.on('disconnect', packet => {
-    reason ??= new Error(`the broker ended it with reason code ${packet.reasonCode}`)
-  })
-  client.once('close', () => {
-    closed = true
-    events.onEnd(session, reason, accepted !== undefined)
-  })
-  return session
+  get maxInFlight(): number {
+    return Math.min(this.#options.maxInFlight, this.#accepted?.properties?.receiveMaximum ?? 65_535)
+  }
+
+  /** The largest packet the broker takes. */
+  get maxPacketBytes(): number {
+    return this.#accepted?.properties?.maximumPacketSize ?? Number.POSITIVE_INFINITY
+  }
+
+  send(
+    topic: string,
+    payload: string,
+    retain: boolean,
+    done: (error: LockstepError | undefined) => void,
+  ): void {
+    const canRetain = this.#accepted?.properties?.retainAvailable !== false
+    const options = retain && canRetain ? this.#retainOptions : this.#publishOptions
+    this.#client.publish(topic, payload, options, error => {
+      // Without a code it is no answer but the end of the connection, which ends all publications.
+      const code = codeOf(error)
+      if (!error) done(undefined)
+      else if (code !== undefined) done(publishError(topic, error, code))
+    })
+  }
+
+  /** Resolves with the refused filters. Rejects when the connection ends, or the broker is silent too long. */
+  async subscribe(filters: readonly string[]): Promise<string[]> {
+    // Some brokers (Aedes) let a SUBSCRIBE be undone by an UNSUBSCRIBE that they have not answered yet.
+    await this.#unsubscribed
+    const { connectTimeoutMs } = this.#options
+    return new Promise((resolve, reject) => {
+      const timer = setTimeout(
+        () => this.cut(new Error(`it acknowledged no subscription in ${connectTimeoutMs} ms`)),
+        connectTimeoutMs,
+      )
+      this.#client.subscribe([...filters], { qos: 1 }, (error, _granted, packet) => {
+        clearTimeout(timer)
+        const codes = grantedCodes(packet)
+        if (codes === undefined) reject(error)
+        else resolve(filters.filter((_, index) => (codes[index] ?? 0x80) >= 0x80))
+      })
+    })
+  }
+
+  /** Asks the broker to stop; what comes of it does not matter. */
+  unsubscribe(filters: readonly string[]): void {
+    const before = this.#unsubscribed
+    const answered = new Promise<void>(resolve => this.#client.unsubscribe([...filters], () => resolve()))
+    this.#unsubscribed = before.then(() => answered)
+  }
+
+  /** Gives the connection up, for this reason. */
+  cut(reason: Error): void {
+    this.#reason ??= reason
+    this.#client.end(true)
+  }
+
+  /** Says goodbye and resolves when the socket is closed, within a second. */
+  async end(): Promise<void> {
+    if (this.#closed) return
+    const timer = setTimeout(() => this.#client.stream.destroy(), goodbyeMs)
+    await new Promise<void>(resolve => {
+      this.#client.once('close', () => resolve())
+      // A goodbye waits for acknowledgements, and nobody does who closes with some of them open.
+      this.#client.end(this.#accepted === undefined || Object.keys(this.#client.outgoing).length > 0)
+    })
+    clearTimeout(timer)
+  }
+
+  #listen(events: MqttSessionEvents): void {
+    const client = this.#client
+    client.on('connect', packet => {
+      this.#accepted = packet
+      events.onAccepted(this)
+    })
+    client.on('message', (topic, payload, packet) => events.onMessage(topic, payload, packet.retain))
+    client.on('error', error => {
+      this.#reason ??= error
+      // A breach of the protocol does not always end the connection by itself.
+      client.stream.destroy()
+    })
+    client.on('disconnect', packet => {
+      this.#reason ??= new Error(`the broker ended it with reason code ${packet.reasonCode}`)
+    })
+    client.once('close', () => {
+      this.#closed = true
+      events.onEnd(this, this.#reason, this.#accepted !== undefined)
+    })
+  }
 }
 
 function clientOptions(options: MqttSessionOptions): IClientOptions {

@@ -35,113 +35,137 @@ export interface PublishWindow {
   shut(error: LockstepError): void
 }
 
-interface Publication {
+/** Makes an empty window that is shut. */
+export function createPublishWindow(options: PublishWindowOptions): PublishWindow {
+  return new Window(options)
+}
+
+type Settle = (error: LockstepError | undefined) => void
+
+class Publication {
   readonly topic: string
   readonly payload: string
   readonly retain: boolean
   readonly timeoutMs: number
   readonly deadlineMs: number
-  sentMs: number
-  /** Ends the caller's promise; only the first call counts. */
-  readonly settle: (error: LockstepError | undefined) => void
-  settled: boolean
-}
+  sentMs = 0
+  #settle: Settle | undefined
 
-export function createPublishWindow(options: PublishWindowOptions): PublishWindow {
-  let link: PublishLink | undefined
-  const inFlight = new Set<Publication>()
-  let waiting: Publication[] = []
-  /** Where `waiting` begins: taking from the front of a long array is slow. */
-  let first = 0
-  let lastAckMs = 0
-  const deadline = createDeadline(sweep)
-
-  function sendNext(): void {
-    while (link !== undefined && first < waiting.length && inFlight.size < link.maxInFlight) {
-      const publication = waiting[first++]!
-      if (!publication.settled) send(link, publication)
-    }
-    if (first === waiting.length || first > 1024) {
-      waiting = waiting.slice(first)
-      first = 0
-    }
+  constructor(topic: string, payload: string, retain: boolean, timeoutMs: number, settle: Settle) {
+    this.topic = topic
+    this.payload = payload
+    this.retain = retain
+    this.timeoutMs = timeoutMs
+    this.deadlineMs = performance.now() + timeoutMs
+    this.#settle = settle
   }
 
-  function send(over: PublishLink, publication: Publication): void {
-    inFlight.add(publication)
-    publication.sentMs = performance.now()
-    over.send(publication.topic, publication.payload, publication.retain, error => {
-      // What comes after a loss of the connection is not in flight any more.
-      if (!inFlight.delete(publication)) return
-      lastAckMs = performance.now()
-      publication.settle(error)
-      sendNext()
+  get settled(): boolean {
+    return this.#settle === undefined
+  }
+
+  /** Ends the caller's promise; only the first call counts. */
+  settle(error: LockstepError | undefined): void {
+    this.#settle?.(error)
+    this.#settle = undefined
+  }
+}
+
+class Window implements PublishWindow {
+  readonly #options: PublishWindowOptions
+  readonly #inFlight = new Set<Publication>()
+  readonly #deadline = createDeadline(nowMs => this.#sweep(nowMs))
+  #link: PublishLink | undefined
+  #waiting: Publication[] = []
+  /** Where `waiting` begins: taking from the front of a long array is slow. */
+  #first = 0
+  #lastAckMs = 0
+
+  constructor(options: PublishWindowOptions) {
+    this.#options = options
+  }
+
+  get inFlight(): number {
+    return this.#inFlight.size
+  }
+
+  publish(topic: string, payload: string, retain: boolean, timeoutMs: number): Promise<void> {
+    const { maxWaiting } = this.#options
+    if (this.#inFlight.size + this.#waiting.length - this.#first >= maxWaiting) {
+      return Promise.reject(overloadedError(maxWaiting))
+    }
+    if (!(timeoutMs > 0)) return Promise.reject(timeoutOptionError(timeoutMs))
+    return new Promise((resolve, reject) => {
+      const publication = new Publication(topic, payload, retain, timeoutMs, error => {
+        if (error === undefined) resolve()
+        else reject(error)
+      })
+      this.#deadline.notAfter(publication.deadlineMs)
+      this.#waiting.push(publication)
+      this.#sendNext()
     })
   }
 
-  function sweep(nowMs: number): number {
+  open(link: PublishLink): void {
+    this.#link = link
+    this.#lastAckMs = performance.now()
+    this.#sendNext()
+  }
+
+  shut(error: LockstepError): void {
+    const lost = this.#pending()
+    this.#link = undefined
+    this.#inFlight.clear()
+    this.#waiting = []
+    this.#first = 0
+    this.#deadline.clear()
+    for (const publication of lost) publication.settle(error)
+  }
+
+  #pending(): Publication[] {
+    return [...this.#inFlight, ...this.#waiting.slice(this.#first)]
+  }
+
+  #sendNext(): void {
+    const link = this.#link
+    if (link === undefined) return
+    while (this.#first < this.#waiting.length && this.#inFlight.size < link.maxInFlight) {
+      const publication = this.#waiting[this.#first++]!
+      if (!publication.settled) this.#send(link, publication)
+    }
+    if (this.#first === this.#waiting.length || this.#first > 1024) {
+      this.#waiting.splice(0, this.#first)
+      this.#first = 0
+    }
+  }
+
+  #send(link: PublishLink, publication: Publication): void {
+    this.#inFlight.add(publication)
+    publication.sentMs = performance.now()
+    link.send(publication.topic, publication.payload, publication.retain, error => {
+      // What comes after a loss of the connection is not in flight any more.
+      if (!this.#inFlight.delete(publication)) return
+      this.#lastAckMs = performance.now()
+      publication.settle(error)
+      this.#sendNext()
+    })
+  }
+
+  /** Ends what is late, and returns the next deadline. */
+  #sweep(nowMs: number): number {
     let nextMs = Number.POSITIVE_INFINITY
     let stuck = false
-    for (const publication of [...inFlight, ...waiting.slice(first)]) {
+    for (const publication of this.#pending()) {
       if (publication.settled) continue
       if (publication.deadlineMs > nowMs) {
         nextMs = Math.min(nextMs, publication.deadlineMs)
         continue
       }
-      stuck ||= inFlight.has(publication) && lastAckMs < publication.sentMs
+      stuck ||= this.#inFlight.has(publication) && this.#lastAckMs < publication.sentMs
       publication.settle(timeoutError(publication))
     }
-    if (stuck) options.onStuck()
-    return link === undefined ? Number.POSITIVE_INFINITY : nextMs
-  }
-
-  return {
-    get inFlight() {
-      return inFlight.size
-    },
-
-    publish(topic, payload, retain, timeoutMs) {
-      if (inFlight.size + waiting.length - first >= options.maxWaiting) {
-        return Promise.reject(overloadedError(options.maxWaiting))
-      }
-      if (!(timeoutMs > 0)) return Promise.reject(timeoutOptionError(timeoutMs))
-      return new Promise((resolve, reject) => {
-        const publication: Publication = {
-          topic,
-          payload,
-          retain,
-          timeoutMs,
-          deadlineMs: performance.now() + timeoutMs,
-          sentMs: 0,
-          settled: false,
-          settle(error) {
-            publication.settled = true
-            if (error === undefined) resolve()
-            else reject(error)
-          },
-        }
-        deadline.notAfter(publication.deadlineMs)
-        if (link !== undefined && first === waiting.length && inFlight.size < link.maxInFlight) {
-          send(link, publication)
-        } else waiting.push(publication)
-      })
-    },
-
-    open(next) {
-      link = next
-      lastAckMs = performance.now()
-      sendNext()
-    },
-
-    shut(error) {
-      const lost = [...inFlight, ...waiting.slice(first)]
-      link = undefined
-      inFlight.clear()
-      waiting = []
-      first = 0
-      deadline.clear()
-      for (const publication of lost) publication.settle(error)
-    },
+    if (stuck) this.#options.onStuck()
+    return this.#link === undefined ? Number.POSITIVE_INFINITY : nextMs
   }
 }
 

@@ -7,21 +7,14 @@ import { join } from 'node:path'
 import { describe, it } from 'node:test'
 import { promisify } from 'node:util'
 import { connectAsync } from 'mqtt'
-import { type ConnectMqttOptions, connectMqtt } from '../../src/broker/index.ts'
-import { connection, Inbox, rejects } from '../suites/broker.ts'
+import { connection, Inbox, rejects } from '../support/inbox.ts'
 import { findProgram, freePort, skipWithoutMosquitto, startMosquitto } from '../support/mosquitto.ts'
-import { Reports } from '../support/reports.ts'
+import { open } from './scripted-broker.ts'
 
 const run = promisify(execFile)
 /** Where Debian keeps it; only with it does Mosquitto refuse filters. */
 const [securityPlugin] = globSync('/usr/lib/*/mosquitto_dynamic_security.so')
 const skip = skipWithoutMosquitto
-const fast = { retry: { minDelayMs: 5, maxDelayMs: 20 } }
-
-async function open(url: string, options: ConnectMqttOptions = {}) {
-  const reports = new Reports()
-  return Object.assign(await connectMqtt(url, { onError: reports.onError, ...fast, ...options }), { reports })
-}
 
 /** A plain-text file of Mosquitto's passwords, hashed by its own program. */
 async function passwordFile(name: string, password: string): Promise<string> {

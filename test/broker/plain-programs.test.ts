@@ -4,7 +4,7 @@ import { once } from 'node:events'
 import { createInterface } from 'node:readline'
 import { describe, it } from 'node:test'
 import { type EmbeddedBroker, openEmbeddedBroker } from '../../src/broker/index.ts'
-import { Inbox } from '../suites/broker.ts'
+import { Inbox } from '../support/inbox.ts'
 import { findProgram } from '../support/mosquitto.ts'
 import { Reports } from '../support/reports.ts'
 

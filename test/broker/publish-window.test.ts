@@ -3,7 +3,7 @@ import { describe, it } from 'node:test'
 import fc from 'fast-check'
 import { createPublishWindow, type PublishLink } from '../../src/broker/publish-window.ts'
 import { LockstepError } from '../../src/contract/index.ts'
-import { rejects } from '../suites/broker.ts'
+import { rejects } from '../support/inbox.ts'
 
 /** A link that remembers what was sent and answers when the test says so. */
 class Link implements PublishLink {

@@ -1,5 +1,7 @@
 /** A broker that does what a test tells it to, to see what a connection makes of silence, delay and refusal. */
 import { createServer, type Socket } from 'node:net'
+import { type Broker, type ConnectMqttOptions, connectMqtt } from '../../src/broker/index.ts'
+import { Reports } from '../support/reports.ts'
 import { createPacketSplitter } from './raw-client.ts'
 
 export interface ScriptedBroker extends AsyncDisposable {
@@ -60,4 +62,26 @@ export function openScriptedBroker(
       })
     })
   })
+}
+
+/** Types of packets. */
+export const connect = 1
+export const publish = 3
+export const subscribe = 8
+export const unsubscribe = 10
+
+/** The acknowledgement of a QoS 1 message to a topic of one character. */
+export function puback(packet: Buffer): Buffer {
+  // Header 2, topic 3, id 2.
+  return Buffer.from([0x40, 2, packet[5]!, packet[6]!])
+}
+
+/** Connects with short waits, and keeps what is reported. */
+export async function open(
+  url: string,
+  options: ConnectMqttOptions = {},
+): Promise<Broker & { reports: Reports }> {
+  const reports = new Reports()
+  const retry = { minDelayMs: 2, maxDelayMs: 20 }
+  return Object.assign(await connectMqtt(url, { onError: reports.onError, retry, ...options }), { reports })
 }

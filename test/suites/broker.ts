@@ -5,18 +5,12 @@
  */
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
-import type { Broker, Delivery, PublishOptions, Subscription } from '../../src/broker/index.ts'
+import type { PublishOptions } from '../../src/broker/index.ts'
 import { formatPath, headTopic, isLockstepError, pathToTopic, topicToPath } from '../../src/contract/index.ts'
-
-/** An adapter and a broker behind it, fresh for each test. */
-export interface BrokerSetup extends AsyncDisposable {
-  /** A new connection; it need not be up yet. */
-  connect(): Promise<Broker>
-  /** Where the broker can fail: takes it away without a word, and brings it back with nothing kept. */
-  readonly outage?: { down(): Promise<void>; up(): Promise<void> }
-  /** Makes the broker acknowledge nothing until it goes down. @default publications of one turn stay open anyway */
-  freeze?(): void
-}
+import { difficultIds } from '../support/difficult-ids.ts'
+import { rejects } from '../support/inbox.ts'
+import { testOutage } from './broker-outage.ts'
+import { type BrokerSetup, type Check, drained, listen, type Test, up } from './broker-setup.ts'
 
 export interface BrokerSuiteOptions {
   /** The broker lives and dies with its connections: there is no outage to test. */
@@ -24,129 +18,6 @@ export interface BrokerSuiteOptions {
   /** Why the adapter cannot be tested here. */
   readonly skip?: string | false
 }
-
-/** Collects deliveries and waits for them. */
-export class Inbox {
-  readonly deliveries: Delivery[] = []
-  #waiting: { count: number; resolve(): void }[] = []
-
-  readonly listener = (delivery: Delivery): void => {
-    this.deliveries.push(delivery)
-    this.#waiting = this.#waiting.filter(({ count, resolve }) => {
-      if (this.deliveries.length < count) return true
-      resolve()
-      return false
-    })
-  }
-
-  get topics(): string[] {
-    return this.deliveries.map(delivery => delivery.topic)
-  }
-
-  get payloads(): string[] {
-    return this.deliveries.map(delivery => delivery.payload)
-  }
-
-  /** Resolves when so many have arrived. */
-  async reach(count: number): Promise<void> {
-    if (this.deliveries.length >= count) return
-    await new Promise<void>(resolve => this.#waiting.push({ count, resolve }))
-  }
-
-  async reachPayload(payload: string): Promise<void> {
-    while (!this.payloads.includes(payload)) await this.reach(this.deliveries.length + 1)
-  }
-}
-
-/** Resolves when the connection is up, or down. */
-export async function connection(broker: Broker, up = true): Promise<void> {
-  if (broker.connected === up) return
-  await new Promise<void>(resolve => {
-    const end = broker.onConnection(now => {
-      if (now !== up) return
-      end()
-      resolve()
-    })
-  })
-}
-
-/** Subscribes and, since messages are in order, ends with a mark of its own: all that came before has come. */
-async function drained(broker: Broker, inbox: Inbox, topic: string): Promise<void> {
-  const mark = `mark ${Math.random()}`
-  await broker.publish(topic, mark)
-  await inbox.reachPayload(mark)
-}
-
-/** Is it a promise that rejects with the code? */
-export function rejects(promise: Promise<unknown>, code: string): Promise<void> {
-  return assert.rejects(promise, error => isLockstepError(error) && error.code === code)
-}
-
-/** Ids that go wrong where an encoding is not exact; each must come back as it was, and be nobody else's. */
-export const difficultIds: readonly string[] = [
-  '/',
-  '+',
-  '#',
-  '$',
-  '%',
-  '*',
-  '>',
-  '~',
-  ' ',
-  '...',
-  '.hidden',
-  'a.b',
-  'a b',
-  'a/b',
-  'a+b',
-  '#1',
-  '+1',
-  '$SYS',
-  'a#',
-  '%2F',
-  '%252F',
-  '%00',
-  '\u2028',
-  '\u2029',
-  '\uFEFF',
-  '\uFEFFa',
-  'é',
-  '日本語',
-  '🙂',
-  '👩‍👩‍👧',
-  'ß',
-  'İ',
-  '\u00AD',
-  '\u200D',
-  '\u202E',
-  '"',
-  "'",
-  '<b>',
-  '&amp;',
-  '\\',
-  '?',
-  ';',
-  ':',
-  '@',
-  '=',
-  ',',
-  '|',
-  '^',
-  '`',
-  '{}',
-  '[]',
-  'x__proto__',
-  'constructor',
-  '-',
-  '0',
-  'null',
-  'A',
-  'a',
-  'x'.repeat(512),
-  '日'.repeat(170),
-]
-
-type Check = (setup: BrokerSetup) => Promise<void>
 
 /** Registers the suite for one adapter. */
 export function testBroker(
@@ -160,40 +31,14 @@ export function testBroker(
       await check(setup)
     })
   }
-  const outageTest = (
-    title: string,
-    check: (setup: BrokerSetup, outage: NonNullable<BrokerSetup['outage']>) => Promise<void>,
-  ): void =>
-    test(title, async setup => {
-      assert.ok(setup.outage)
-      await check(setup, setup.outage)
-    })
-
   describe(`broker port: ${name}`, () => {
     testDelivery(test)
     testTopics(test)
     testRetained(test)
     testSubscriptions(test)
     testClose(test)
-    if (options.cannotFail !== true) testOutage(outageTest)
+    if (options.cannotFail !== true) testOutage(test)
   })
-}
-
-type Test = (title: string, check: Check) => void
-
-/** A connection that is up, closed at the end of the scope. */
-async function up(setup: BrokerSetup): Promise<Broker> {
-  const broker = await setup.connect()
-  await connection(broker)
-  return broker
-}
-
-async function listen(
-  broker: Broker,
-  filters: readonly string[],
-): Promise<Inbox & { subscription: Subscription }> {
-  const inbox = new Inbox()
-  return Object.assign(inbox, { subscription: await broker.subscribe(filters, inbox.listener) })
 }
 
 function testDelivery(test: Test): void {
@@ -501,104 +346,5 @@ function testClose(test: Test): void {
     broker.onConnection(now => calls.push(now))
     await broker.close()
     assert.deepEqual(calls, [false])
-  })
-}
-
-function testOutage(
-  test: (
-    title: string,
-    check: (setup: BrokerSetup, outage: NonNullable<BrokerSetup['outage']>) => Promise<void>,
-  ) => void,
-): void {
-  test('while the broker is down publications are rejected at once and none is sent later', async (setup, outage) => {
-    await using broker = await up(setup)
-    const inbox = await listen(broker, ['people'])
-    await Promise.all([connection(broker, false), outage.down()])
-    await rejects(broker.publish('people', 'lost'), 'broker-unreachable')
-    await outage.up()
-    await connection(broker)
-    await drained(broker, inbox, 'people')
-    assert.ok(!inbox.payloads.includes('lost'))
-  })
-
-  test('publications without acknowledgement are rejected when the broker dies', async (setup, outage) => {
-    await using broker = await up(setup)
-    setup.freeze?.()
-    const pending = Array.from({ length: 50 }, (_, index) => broker.publish('people', `${index}`))
-    const outcomes = Promise.all(pending.map(promise => rejects(promise, 'broker-unreachable')))
-    await Promise.all([connection(broker, false), outage.down()])
-    await outcomes
-    await outage.up()
-  })
-
-  test('after a restart the subscriptions are renewed before the connection counts as up', async (setup, outage) => {
-    await using publisher = await up(setup)
-    await using follower = await up(setup)
-    const inboxes = await Promise.all(
-      ['people/+', 'groups/#', 'people/1'].map(filter => listen(follower, [filter])),
-    )
-    const ended = await listen(follower, ['people/+'])
-    await ended.subscription.close()
-    await Promise.all([connection(publisher, false), connection(follower, false), outage.down()])
-    await outage.up()
-    await connection(publisher)
-    // Published in the very call that says "up": whoever looks for gaps from here on misses nothing after it.
-    if (!follower.connected) {
-      await new Promise<void>(resolve => {
-        const end = follower.onConnection(() => {
-          end()
-          publisher.publish('people/1', 'after').then(resolve, resolve)
-        })
-      })
-    } else await publisher.publish('people/1', 'after')
-    await inboxes[0]!.reachPayload('after')
-    await inboxes[2]!.reachPayload('after')
-    assert.deepEqual(ended.payloads, [])
-  })
-
-  test('a subscription that is asked for while the broker is down resolves when it is up', async (setup, outage) => {
-    await using broker = await up(setup)
-    await Promise.all([connection(broker, false), outage.down()])
-    const inbox = new Inbox()
-    let resolved = false
-    const subscribed = broker.subscribe(['people'], inbox.listener).then(subscription => {
-      resolved = true
-      return subscription
-    })
-    await rejects(broker.publish('people', 'x'), 'broker-unreachable')
-    assert.equal(resolved, false)
-    await outage.up()
-    await subscribed
-    await connection(broker)
-    await broker.publish('people', 'y')
-    await inbox.reachPayload('y')
-  })
-
-  test('a connection can be made while the broker is down, and closed', async (setup, outage) => {
-    await outage.down()
-    const never = await setup.connect()
-    const subscribed = rejects(
-      never.subscribe(['people'], () => {}),
-      'closed',
-    )
-    await never.close()
-    await subscribed
-    await using broker = await setup.connect()
-    assert.equal(broker.connected, false)
-    await outage.up()
-    await connection(broker)
-    await broker.publish('people', 'x')
-  })
-
-  test('several outages in a row are told one by one', async (setup, outage) => {
-    await using broker = await up(setup)
-    const changes: boolean[] = []
-    broker.onConnection(now => changes.push(now))
-    for (let round = 0; round < 2; round++) {
-      await Promise.all([connection(broker, false), outage.down()])
-      await outage.up()
-      await connection(broker)
-    }
-    assert.deepEqual(changes, [false, true, false, true])
   })
 }

@@ -14,7 +14,11 @@ export class Reports {
 
   readonly onError = (error: unknown, context: { readonly stage: string }): void => {
     const code = isLockstepError(error) ? error.code : ''
-    this.all.push({ stage: context.stage, code, text: error instanceof Error ? error.message : String(error) })
+    this.all.push({
+      stage: context.stage,
+      code,
+      text: error instanceof Error ? error.message : String(error),
+    })
     const waiting = this.#waiting
     this.#waiting = []
     for (const wake of waiting) wake()
