@@ -9,9 +9,9 @@
  * - the number (inode) of the database file, which another file under its name does not have;
  * - the last known head of each stream, which a database that lost commits falls short of.
  *
- * Order, always under the database's write lock: write the file with both words, then commit the new word. A
- * crash at any point leaves a word in the database that the file knows, so that a crash alone never renews an
- * epoch. What it does not see: a whole disk that was set back, file and database together; and a copy from the last
+ * Order, always under the database's write lock: write the file with both words, commit the new word, write the
+ * file without the old one. A crash at any point leaves a word in the database that the file knows, so that a
+ * crash alone never renews an epoch. What it does not see: a whole disk that was set back, file and database together; and a copy from the last
  * second before a crash that was put back into the same file. After those, delete the guard file. PROTOCOL.md §7.
  */
 import { closeSync, fsyncSync, openSync, readFileSync, renameSync, writeSync } from 'node:fs'

@@ -46,6 +46,12 @@ export class SqliteGuard {
     this.#rotate(nonce, this.#heads())
   }
 
+  /** The new word is in the database now, so the one before it is let in no more. In a transaction of its own. */
+  settle(): void {
+    const nonce = readMeta(this.#store.database, 'nonce')
+    if (nonce !== undefined) this.#write({ nonces: [nonce], inode: this.#store.inode, heads: this.#heads() })
+  }
+
   #rotate(nonce: string | undefined, heads: readonly Position[]): void {
     const next = this.#newNonce()
     const nonces = nonce === undefined ? [next] : [nonce, next]

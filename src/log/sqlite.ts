@@ -87,6 +87,7 @@ export async function openLogIn(store: SqliteStore, options: SqliteLogOptions): 
         for (const stream of streams.names()) streams.renewEpoch(stream)
       }),
     )
+    await store.transact(() => guard.settle())
     if (renewed.length > 0) {
       const notice = `All streams of ${quote(store.file, 200)} begin a new epoch: ${renewed.join('; ')}. Followers start afresh by themselves.`
       const { onError = reportToConsole } = options
@@ -268,6 +269,7 @@ class OpenSqliteLog implements SqliteLog {
       for (const [stream, { epoch, seq }] of relayed) this.#streams.setRelayed(stream, epoch, seq)
       this.#guard.renew()
     })
+    await this.#store.transact(() => this.#guard.settle())
     for (const [stream, noted] of relayed) {
       if (this.#relayed.get(stream) === noted) this.#relayed.delete(stream)
     }

@@ -4,16 +4,15 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { test } from 'node:test'
-import { type CollectionFollower, connect, type Follower, type FollowerStatus } from 'lockstep/client'
+import { type CollectionFollower, connect, type Follower } from 'lockstep/client'
 import type { JsonObject } from 'lockstep/contract'
+import { becomes, convergenceMs, hasStatus, readAll } from '../support/follower-checks.ts'
 import { skipWithoutMosquitto, startMosquitto } from '../support/mosquitto.ts'
 import { startPeopleProcess } from '../support/people-process.ts'
 
 const people = 100
 const changes = 1_000
 const writers = 16
-/** The promise: so long after the end of the faults every follower equals the API. */
-const convergenceMs = 15_000
 
 test('a broker that is down fails no write; followers say stale, and equal the API within 15 s of its return', {
   skip: skipWithoutMosquitto,
@@ -56,8 +55,7 @@ test('a broker that is down fails no write; followers say stale, and equal the A
   await mosquitto.restart()
   const inTime = AbortSignal.timeout(convergenceMs)
   await Promise.all(followers.map(follower => hasStatus(follower, 'live', inTime)))
-  const list = (await (await fetch(`${service.url}/people?limit=1000`)).json()) as JsonObject[]
-  const byId = new Map(list.map(person => [person['id'] as string, person]))
+  const byId = await readAll(`${service.url}/people`)
   const equal = (copy: CollectionFollower<JsonObject>): boolean =>
     copy.state.size === byId.size &&
     [...byId].every(([id, person]) => copy.state.get(id)?.['name'] === person['name'])
@@ -81,32 +79,4 @@ async function write(url: string, method: string, id: number, name?: string): Pr
   await response.arrayBuffer()
   const allowed = method === 'DELETE' ? [204, 404, 410] : [200, 201]
   assert.ok(allowed.includes(response.status), `${method} ${id}: ${response.status}`)
-}
-
-function hasStatus(
-  follower: Follower<JsonObject>,
-  status: FollowerStatus,
-  signal?: AbortSignal,
-): Promise<void> {
-  return becomes(follower, () => follower.status === status, signal)
-}
-
-/** Resolves when the condition holds after any change of the follower's copy or status. */
-function becomes(
-  follower: Follower<JsonObject>,
-  condition: () => boolean,
-  signal?: AbortSignal,
-): Promise<void> {
-  return new Promise((resolve, reject) => {
-    const check = (): void => {
-      if (!condition()) return
-      for (const stop of stops) stop()
-      resolve()
-    }
-    const stops = [follower.on('change', check), follower.on('status', check)]
-    signal?.addEventListener('abort', () =>
-      reject(new Error(`${follower.path} is ${follower.status} at ${follower.marker}.`)),
-    )
-    check()
-  })
 }
