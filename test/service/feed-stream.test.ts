@@ -303,6 +303,38 @@ test('no event is lost or doubled between the reading of a page and the waiting 
   await Promise.all(streams.map(events => events.close()))
 })
 
+test('a change is told at once where it comes between the reading of a page and the waiting for more', async () => {
+  await using api = await openTestService({ relay: { headEveryMs: 3_600_000 } })
+  const client = new AbortController()
+  const { body } = await api.service.handle({
+    method: 'GET',
+    path: '/people/_changes',
+    query: '',
+    header: name => (name === 'accept' ? 'text/event-stream' : undefined),
+    readBody: async () => '',
+    signal: client.signal,
+  })
+  const parts = (body as AsyncIterable<string>)[Symbol.asyncIterator]()
+  assert.match((await parts.next()).value!, /event: head/)
+  // Before the reader asks for the next part.
+  await createPeople(api, 'a')
+  assert.match((await parts.next()).value!, /^id: people:\w+:1\n/)
+  // After the log has been read, before the page is at hand.
+  const readChanges = api.log.readChanges.bind(api.log)
+  api.log.readChanges = async (stream, options) => {
+    const page = await readChanges(stream, options)
+    api.log.readChanges = readChanges
+    await createPeople(api, 'c')
+    return page
+  }
+  const next = parts.next()
+  await createPeople(api, 'b')
+  assert.match((await next).value!, /^id: people:\w+:2\n/)
+  assert.match((await parts.next()).value!, /^id: people:\w+:3\n/)
+  client.abort()
+  assert.equal((await parts.next()).done, true)
+})
+
 test('a stream hears with the next head of what another process wrote, and rests meanwhile', async () => {
   await using api = await openTestService({ ...often, logKind: 'sqlite' })
   await using other = await openSqliteLog({ file: (api.log as SqliteLog).file })
