@@ -6,7 +6,7 @@
  */
 import { isLockstepError, LockstepError, type ParsedPath, quote } from '../contract/index.ts'
 import { type Answer, readItems, readLink, readPage, readResource } from './api-answer.ts'
-import { toFailure } from './api-failure.ts'
+import { type RawAnswer, toFailure, unreadable } from './api-failure.ts'
 import { type Ask, followerLimits as limits } from './follower-data.ts'
 
 export interface ApiOptions {
@@ -89,6 +89,22 @@ export function createApi(options: ApiOptions): Api {
     return url.href
   }
 
+  function requestOf(target: ParsedPath, question: Ask): { url: string; headers?: Record<string, string> } {
+    if (question.kind === 'items') {
+      return { url: question.next ?? `${root}${target.path}?limit=${limits.feedPage}&versions=true` }
+    }
+    if (question.kind === 'resource') {
+      const { path, held } = question
+      const headers = held && { 'if-none-match': `"${held.epoch}.${held.version}"` }
+      return { url: root + path, headers }
+    }
+    const { epoch, after, compact } = question
+    const limit = String(limits.feedPage)
+    return {
+      url: feedUrl(target, { after: `${epoch}:${after}`, limit, ...(compact ? { compact: 'true' } : {}) }),
+    }
+  }
+
   return {
     topicPrefix: prefix.promise,
     get isTopicPrefixKnown() {
@@ -96,25 +112,10 @@ export function createApi(options: ApiOptions): Api {
     },
 
     async answer(target, question, signal) {
-      const init = { signal, timeoutMs: options.timeoutMs }
-      if (question.kind === 'items') {
-        const url = question.next ?? `${root}${target.path}?limit=${limits.feedPage}&versions=true`
-        const [response, text] = await ask(url, target, init)
-        return readItems({ response, text, url, target })
-      }
-      if (question.kind === 'resource') {
-        const url = root + question.path
-        const { held } = question
-        const headers = held && { 'if-none-match': `"${held.epoch}.${held.version}"` }
-        const [response, text] = await ask(url, target, { ...init, headers })
-        return readResource({ response, text, url, target })
-      }
-      const { epoch, after, compact } = question
-      const limit = String(limits.feedPage)
-      const narrowed = { after: `${epoch}:${after}`, limit, ...(compact ? { compact: 'true' } : {}) }
-      const url = feedUrl(target, narrowed)
+      const { url, headers } = requestOf(target, question)
+      const init = { signal, timeoutMs: options.timeoutMs, headers }
       const [response, text] = await ask(url, target, init)
-      return readPage({ response, text, url, target }, compact)
+      return read({ response, text, url, target }, question)
     },
 
     async openEvents(target, { epoch, seq }, signal) {
@@ -148,6 +149,17 @@ export function createApi(options: ApiOptions): Api {
         clearTimeout(timer)
       }
     },
+  }
+}
+
+function read(answer: RawAnswer, question: Ask): Answer {
+  try {
+    if (question.kind === 'items') return readItems(answer)
+    return question.kind === 'resource' ? readResource(answer) : readPage(answer, question.compact)
+  } catch (error) {
+    // A marker or message that cannot be read has a code of its own; for a follower it is one more refusal.
+    const isOurs = isLockstepError(error) && !/^invalid-|^unsafe-|^json-/.test(error.code)
+    throw isOurs ? error : unreadable(answer, error instanceof Error ? error.message : String(error))
   }
 }
 

@@ -209,10 +209,7 @@ export class FollowerDriver {
 }
 
 function toLockstepError(reason: unknown): LockstepError {
-  if (isLockstepError(reason)) {
-    const isKnown = ['position-gone', 'position-ahead', 'api-unreachable', 'timeout'].includes(reason.code)
-    if (isKnown || reason.code === 'api-refused') return reason
-  }
+  if (isLockstepError(reason)) return reason
   const text = reason instanceof Error ? reason.message : String(reason)
   return new LockstepError('api-refused', `An answer of the API cannot be used: ${text}`, { cause: reason })
 }

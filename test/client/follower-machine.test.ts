@@ -616,6 +616,25 @@ test('a nested collection hears hints by version, and confirms with the narrowed
   assert.equal(scene.m.position, 31)
 })
 
+test('a resource ignores a version that it has left behind, whatever the marker says', () => {
+  const scene = liveResource().message(8, 'modified a@2')
+  scene.call('refresh')
+  scene.resource({ found: 'whole', epoch: 'e1', seq: 9, version: 1, state: { id: 'a', v: 1 } })
+  assert.deepEqual(scene.held(), ['a@2 {"id":"a","v":2}'])
+  assert.equal(scene.wait(1_000).asking, 'resource')
+})
+
+test('a nested collection ignores a baseline from before a hint that it has taken', () => {
+  const scene = new Scene({ path: '/people/1/friends' })
+  scene.hear({ type: 'start', listenFirst: true }, { type: 'source-up' }).items('e1:5', {})
+  scene.message(30, 'created /people/1/friends/y@1')
+  scene.call('refresh')
+  scene.items('e1:20', {})
+  assert.deepEqual(scene.told(), ['refreshed', 'created y@1'])
+  scene.wait(1_000).items('e1:30', {})
+  assert.deepEqual(scene.told(), ['deleted y@2'])
+})
+
 test('a nested collection does not bring back what a later answer does not have', () => {
   const scene = new Scene({ path: '/people/1/friends' })
   scene.hear({ type: 'start', listenFirst: true }, { type: 'source-up' }).items('e1:5', { x: [3] })
