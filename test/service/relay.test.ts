@@ -37,10 +37,10 @@ function tamper(
       if (error !== undefined) throw error
       await broker.publish(topic, payload, options)
     },
-    subscribe: broker.subscribe,
-    onConnection: broker.onConnection,
-    close: broker.close,
-    [Symbol.asyncDispose]: broker[Symbol.asyncDispose],
+    subscribe: (filters, listener) => broker.subscribe(filters, listener),
+    onConnection: listener => broker.onConnection(listener),
+    close: () => broker.close(),
+    [Symbol.asyncDispose]: () => broker.close(),
   }
 }
 

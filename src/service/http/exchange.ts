@@ -23,7 +23,7 @@ export interface Exchange {
 export interface Reply {
   readonly status: number
   readonly headers: Record<string, string>
-  /** The whole body, or its parts as they come. A HEAD request gets the headers only. */
+  /** The whole body, or its parts as they come, to be iterated until its end or left by `return()`. A HEAD request gets the headers only. */
   readonly body?: string | AsyncIterable<string>
 }
 
