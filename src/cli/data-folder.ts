@@ -65,6 +65,8 @@ export async function openDataFolder(folder: string, onError: OnLogError): Promi
     )
   }
   const served = new Set(record?.collections)
+  // Two services on one log would take each other's messages for published, each on its own broker.
+  checkUnused(join(folder, logFile))
   // The record comes first, so that whatever is left by a crash is known to be ours.
   if (!hasLog) await writeRecord(folder, [])
   const log = await openSqliteLog({ file: join(folder, logFile), onError })
@@ -109,7 +111,7 @@ function checkUnused(file: string): void {
     if (!/locked|busy/.test(String(cause))) return
     throw new LockstepError(
       'invalid-option',
-      `${file} is in use by a running service, so nothing is deleted. Stop that first.`,
+      `${file} is in use by a running service. Stop that first, or choose another folder with --data.`,
       { cause },
     )
   } finally {

@@ -203,7 +203,11 @@ export async function checkVersions(
       const detail = `a conditional GET of ${path} was answered with ${again.response.status} instead of 304`
       return { name, status: 'failed', detail, next: 'Look for a proxy that drops If-None-Match.' }
     }
-    return { name, status: 'ok', detail: `${path} is version ${version} at ${marker}, and not sent twice` }
+    return {
+      name,
+      status: 'ok',
+      detail: `${path} is version ${version} at ${marker}; a conditional GET gives 304`,
+    }
   } catch (error) {
     return { name, status: 'failed', detail: explain(error) }
   }

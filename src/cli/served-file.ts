@@ -28,10 +28,12 @@ const maxBytes = { json: 67_108_864, yaml: 4_194_304 } as const
 export async function readServedFile(file: string): Promise<ServedFile> {
   const path = resolve(file)
   const name = basename(path)
-  const { size } = await stat(path).catch(error => {
-    if (error.code !== 'ENOENT') throw error
-    throw new LockstepError('invalid-option', `There is no file ${path}.`)
-  })
+  const found = await stat(path, { throwIfNoEntry: false })
+  if (found === undefined || !found.isFile()) {
+    const what = found === undefined ? 'There is no file' : 'This is no file:'
+    throw new LockstepError('invalid-option', `${what} ${path}.`)
+  }
+  const { size } = found
   const limit = /\.json$/i.test(name) ? maxBytes.json : maxBytes.yaml
   if (size > limit) {
     throw new LockstepError(

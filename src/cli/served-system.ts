@@ -6,6 +6,7 @@
  * done by a service of its own, which is only replaced when other streams are to be published.
  */
 import type { Broker } from 'lockstep/broker'
+import { LockstepError, toProblem } from 'lockstep/contract'
 import type { ChangeLog } from 'lockstep/log'
 import { type Exchange, openService, type Reply, type Resource, type Service } from 'lockstep/service'
 
@@ -131,14 +132,10 @@ function createFront(service: Service): Front {
 }
 
 function refuseWrite({ method }: Exchange): Reply {
-  const problem = {
-    title: 'The method is not allowed here',
-    status: 405,
-    code: 'method-not-allowed',
-    detail: `${method} is not allowed: this service was started with --read-only.`,
-  }
+  const message = `${method} is not allowed: this service was started with --read-only.`
+  const problem = toProblem(new LockstepError('method-not-allowed', message))
   return {
-    status: 405,
+    status: problem.status,
     headers: { 'content-type': 'application/problem+json; charset=utf-8', allow: 'GET, HEAD, OPTIONS' },
     body: `${JSON.stringify(problem)}\n`,
   }

@@ -135,6 +135,9 @@ interface Printer {
   foreign(topic: string, payload: string): void
 }
 
+/** Topics up to this length stand in a column. */
+const maxTopicWidth = 40
+
 /** Prints as asked for, and ends the command after so many lines. */
 function createPrinter({ json, count = Number.POSITIVE_INFINITY }: TailOptions, onEnd: () => void): Printer {
   let printed = 0
@@ -144,18 +147,19 @@ function createPrinter({ json, count = Number.POSITIVE_INFINITY }: TailOptions, 
     printed++
     if (printed >= count) onEnd()
   }
-  const line = (): LineOptions => ({
-    paint: paintOut,
-    width: process.stdout.columns ?? 200,
-    nowMs: Date.now(),
-  })
+  let topicWidth = 0
+  const line = (topic: string): LineOptions => {
+    topicWidth = Math.max(topicWidth, Math.min(topic.length, maxTopicWidth))
+    return { paint: paintOut, width: process.stdout.columns ?? 200, topicWidth, nowMs: Date.now() }
+  }
   return {
     message: (topic, message) =>
-      print(() => (json ? formatJsonLine(message) : formatMessageLine(topic, message, line()))),
-    head: (topic, head) => print(() => (json ? formatJsonLine(head) : formatHeadLine(topic, head, line()))),
+      print(() => (json ? formatJsonLine(message) : formatMessageLine(topic, message, line(topic)))),
+    head: (topic, head) =>
+      print(() => (json ? formatJsonLine(head) : formatHeadLine(topic, head, line(topic)))),
     foreign(topic, payload) {
-      if (json) printNotice(formatForeignLine(topic, payload, { ...line(), paint: paintError }))
-      else print(() => formatForeignLine(topic, payload, line()))
+      if (json) printNotice(formatForeignLine(topic, payload, { ...line(topic), paint: paintError }))
+      else print(() => formatForeignLine(topic, payload, line(topic)))
     },
   }
 }

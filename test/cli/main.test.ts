@@ -5,6 +5,11 @@ import { once } from 'node:events'
 import { readFile } from 'node:fs/promises'
 import { test } from 'node:test'
 import { fileURLToPath } from 'node:url'
+import { Command } from 'commander'
+import { declareDoctor } from '../../src/cli/doctor.ts'
+import { declareFollow } from '../../src/cli/follow.ts'
+import { declareServe } from '../../src/cli/serve.ts'
+import { declareTail } from '../../src/cli/tail.ts'
 import { runProgram, temporaryFolder } from './program.ts'
 
 const bin = fileURLToPath(new URL('../../src/cli/bin.ts', import.meta.url))
@@ -61,4 +66,19 @@ test('where the reader of its output is gone it ends without a word', async t =>
   const [code] = await once(child, 'close')
   assert.equal(code, 0)
   assert.equal(stderr, '')
+})
+
+test('docs/cli.md names every command with every option, and none that there is not', async () => {
+  const program = new Command()
+  for (const declare of [declareServe, declareFollow, declareTail, declareDoctor]) declare(program)
+  const text = await readFile(new URL('../../docs/cli.md', import.meta.url), 'utf8')
+  for (const command of program.commands) {
+    const [, section = ''] = new RegExp(`\n## ${command.name()}\n(.*?)(?=\n## |$)`, 's').exec(text) ?? []
+    const documented = [...section.matchAll(/^\| (?:`-\w`, )?`(--[\w-]+)/gm)].map(([, option]) => option)
+    assert.deepEqual(
+      documented,
+      command.options.map(({ long }) => long),
+      command.name(),
+    )
+  }
 })

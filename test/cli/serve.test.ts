@@ -118,11 +118,12 @@ test('first rows are written once: a second start keeps what was changed and del
   assert.doesNotMatch(second.stderr, /became texts/)
   assert.deepEqual((await get(`${second.api}/posts`)).body, [{ id: '1', title: 'mine', views: 100 }])
 
-  const refused = await runProgram(t, ['serve', 'db.json', '--reset', '--port', '0', '--mqtt-port', '0'], {
-    cwd: folder,
-  })
-  assert.equal(refused.code, 1)
-  assert.match(refused.stderr, /in use by a running service, so nothing is deleted/)
+  for (const reset of [['--reset'], []]) {
+    const args = ['serve', 'db.json', '--port', '0', '--mqtt-port', '0', ...reset]
+    const { code, stderr } = await runProgram(t, args, { cwd: folder })
+    assert.equal(code, 1)
+    assert.match(stderr, /^lockstep: \S+ is in use by a running service\. .*--data\.\n$/)
+  }
   assert.equal(await second.stop('SIGTERM'), 0)
 
   const data = join(folder, '.lockstep', 'db.json')
