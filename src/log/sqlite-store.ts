@@ -35,6 +35,8 @@ export class SqliteStore implements CommitStore {
   readonly database: DatabaseSync
   /** The file that was opened; another file under the same name has another number. */
   readonly inode: number
+  /** Writes what need not be durable at once but may go along with a batch. */
+  beforeCommit: () => void = () => {}
   #replaced: LockstepError | undefined
   readonly #begin: StatementSync
   readonly #commit: StatementSync
@@ -111,6 +113,7 @@ export class SqliteStore implements CommitStore {
     for (const [key, { text, marker, timeMs }] of batch.receipts) {
       this.#insertReceipt.run(key, text, formatMarker(marker), timeMs)
     }
+    this.beforeCommit()
     this.#commit.run()
   }
 

@@ -135,6 +135,8 @@ class OpenSqliteLog implements SqliteLog {
     this.#onError = options.onError ?? reportToConsole
     this.#clock = new PruningClock(options.now ?? Date.now)
     this.#listeners = new CommitListeners(this.#onError)
+    // Should the commit fail, the numbers are still there for the next one: writing them twice changes nothing.
+    store.beforeCommit = () => this.#writeRelayed(this.#relayed)
     const hooks: GroupCommitHooks = {
       onCommitted: batch => {
         this.#noteSoon()
@@ -263,10 +265,14 @@ class OpenSqliteLog implements SqliteLog {
     this.#noteTimer.unref()
   }
 
+  #writeRelayed(relayed: Iterable<readonly [string, Relayed]>): void {
+    for (const [stream, { epoch, seq }] of relayed) this.#streams.setRelayed(stream, epoch, seq)
+  }
+
   async #note(): Promise<void> {
     const relayed = [...this.#relayed]
     await this.#store.transact(() => {
-      for (const [stream, { epoch, seq }] of relayed) this.#streams.setRelayed(stream, epoch, seq)
+      this.#writeRelayed(relayed)
       this.#guard.renew()
     })
     await this.#store.transact(() => this.#guard.settle())

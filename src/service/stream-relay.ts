@@ -43,7 +43,7 @@ export interface RelayParts {
 
 const retryDelayMs = { first: 100, most: 5_000 }
 /** How often what is published is written down. Publishing again after a crash is harmless. */
-const saveEveryMs = 1_000
+const saveEveryMs = 100
 /** How often the log is looked at without having heard of a commit: others may write to it. */
 const pollEveryMs = 1_000
 
