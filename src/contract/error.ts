@@ -27,6 +27,8 @@ export type ErrorCode =
   | 'json-too-deep'
   | 'invalid-state'
   | 'invalid-id'
+  | 'invalid-patch'
+  | 'patch-conflict'
   | 'not-found'
   | 'gone'
   | 'already-exists'
@@ -71,6 +73,8 @@ export const errorCodes: Readonly<Record<ErrorCode, ErrorEntry>> = {
   'json-too-deep': { status: 422, retry: false, title: 'The JSON is nested too deeply' },
   'invalid-state': { status: 422, retry: false, title: 'The state does not fit the schema' },
   'invalid-id': { status: 422, retry: false, title: 'The id cannot be used' },
+  'invalid-patch': { status: 422, retry: false, title: 'The body is not a JSON Patch' },
+  'patch-conflict': { status: 409, retry: false, title: 'The patch does not fit the resource as it is' },
   'not-found': { status: 404, retry: false, title: 'There is no such resource' },
   gone: { status: 410, retry: false, title: 'The resource was deleted' },
   'already-exists': { status: 409, retry: false, title: 'The id is taken' },

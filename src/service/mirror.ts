@@ -79,31 +79,41 @@ export async function putResource(
   const before = await tx.read(path)
   context.checkBefore?.(path, before)
   if (before.stateText === undefined) await checkParents(tx, path.slice(0, path.lastIndexOf('/')))
-  const state = withId(checkIdKept(path, given), given)
+  const id = Object.hasOwn(given, 'id') ? checkId(path, given['id']) : idOf(path)
+  const state = withId(id, given)
   if (before.stateText !== undefined && isEqualJson(JSON.parse(before.stateText), state))
     return unchanged(path, before)
   return await writeState(tx, resource, { path, topicPath: path, before, state, context })
 }
 
-/** PATCH: applies a merge patch. Errors: `not-found`, `gone`, `invalid-state`, `invalid-id`, `precondition-failed`. */
+/** Makes the state after from the one before, which it leaves as it is; throws where it does not fit. */
+export type StatePatch = (before: JsonObject) => Json | undefined
+
+/** A merge patch (RFC 7396) as what it does to a state. Errors: `invalid-state` where it is no object. */
+export function createMergePatch(body: Json): StatePatch {
+  const given = checkObject(body)
+  return before => applyMergePatch(before, given)
+}
+
+/** PATCH. Errors: `not-found`, `gone`, `invalid-state`, `invalid-id`, `body-too-large`, those of the patch and of `checkBefore`. */
 export async function patchResource(
   tx: LogTransaction,
   resource: Resource<object>,
   path: string,
-  patch: Json,
+  patch: StatePatch,
   context: WriteContext,
 ): Promise<Outcome> {
-  const given = checkObject(patch)
   const before = await tx.read(path)
   if (before.stateText === undefined) throw missing(path, before)
   context.checkBefore?.(path, before)
-  const id = checkIdKept(path, given)
   const stateBefore = JSON.parse(before.stateText) as JsonObject
-  const state = applyMergePatch(stateBefore, given) as JsonObject
-  state['id'] = id
+  const state = patch(stateBefore)
+  if (!isJsonObject(state)) throw notAnObject('The patch leaves no JSON object.')
+  state['id'] = checkId(path, Object.hasOwn(state, 'id') ? state['id'] : undefined)
   const changes = diffMergePatch(stateBefore, state)
   if (changes !== undefined && Object.keys(changes).length === 0) return unchanged(path, before)
-  return await writeState(tx, resource, { path, topicPath: path, before, state, changes, context })
+  const write = { path, topicPath: path, before, state, changes, context, maxBytes: resource.maxBodyBytes }
+  return await writeState(tx, resource, write)
 }
 
 /** DELETE: removes a resource and, in the same transaction, all that is nested below it. Errors: `not-found`, `gone`, `too-many-changes`. */
@@ -145,17 +155,20 @@ interface StateWrite {
   /** The merge patch that makes the state of the one before, where it was patched and one can say it. */
   readonly changes?: JsonObject
   readonly context: WriteContext
+  /** A state that grows may become so large. */
+  readonly maxBytes?: number
 }
 
 async function writeState(
   tx: LogTransaction,
   resource: Resource<object>,
-  { path, topicPath, before, state, changes, context }: StateWrite,
+  { path, topicPath, before, state, changes, context, maxBytes }: StateWrite,
 ): Promise<Outcome> {
   checkState(resource, path, state)
   const created = before.stateText === undefined
   const version = before.version + 1
   const stateText = JSON.stringify(state)
+  if (maxBytes !== undefined) checkGrowth(path, before, stateText, maxBytes)
   const changesText = changes && JSON.stringify(changes)
   const isShorter = changesText !== undefined && changesText.length < stateText.length
   await tx.write({
@@ -195,7 +208,11 @@ async function writeDeletion(
 
 function checkObject(body: Json): JsonObject {
   if (isJsonObject(body)) return body
-  throw new LockstepError('invalid-state', 'The body is not a JSON object.', {
+  throw notAnObject('The body is not a JSON object.')
+}
+
+function notAnObject(message: string): LockstepError {
+  return new LockstepError('invalid-state', message, {
     faults: [{ pointer: '', detail: 'must be an object' }],
   })
 }
@@ -211,6 +228,16 @@ function checkState(resource: Resource<object>, path: string, state: JsonObject)
     'invalid-state',
     `${path} does not fit its schema: ${where} ${first.detail}${more}.`,
     { faults },
+  )
+}
+
+/** What no PUT could bring, a PATCH cannot make either; what is larger already may still shrink. */
+function checkGrowth(path: string, before: StoredResource, stateText: string, maxBytes: number): void {
+  if (stateText.length * 3 <= maxBytes || stateText.length <= before.stateText!.length) return
+  if (Buffer.byteLength(stateText) <= maxBytes) return
+  throw new LockstepError(
+    'body-too-large',
+    `${path} would have a state of over ${maxBytes} bytes. Keep it smaller, or in several resources.`,
   )
 }
 
@@ -238,23 +265,20 @@ function encodeId(id: Json | undefined): string {
   }
 }
 
-/** The id stands in the path; a body may repeat it but not change it. Returns it. */
-function checkIdKept(path: string, given: JsonObject): string {
-  const encoded = path.slice(path.lastIndexOf('/') + 1)
-  const id = decodeURIComponent(encoded)
-  if (
-    Object.hasOwn(given, 'id') &&
-    (typeof given['id'] !== 'string' || given['id'].normalize('NFC') !== id)
-  ) {
-    throw new LockstepError(
-      'invalid-id',
-      `The body's id ${quote(JSON.stringify(given['id']))} is not the id of ${path}. An id cannot change: leave it out.`,
-      {
-        faults: [{ pointer: '/id', detail: `must be ${JSON.stringify(id)}` }],
-      },
-    )
-  }
-  return id
+/** The id stands in the path; what is written may repeat it, in any spelling, but not change it. Returns it. */
+function checkId(path: string, given: Json | undefined): string {
+  const id = idOf(path)
+  if (typeof given === 'string' && given.normalize('NFC') === id) return id
+  const shown = given === undefined ? 'no id' : `the id ${quote(JSON.stringify(given))}`
+  throw new LockstepError(
+    'invalid-id',
+    `${path} would have ${shown}. An id cannot change: leave it as it is.`,
+    { faults: [{ pointer: '/id', detail: `must be ${JSON.stringify(id)}` }] },
+  )
+}
+
+function idOf(path: string): string {
+  return decodeURIComponent(path.slice(path.lastIndexOf('/') + 1))
 }
 
 /** The id stands first, whether the body has it or not. (A loop: spreading an object of 100,000 members takes seconds.) */

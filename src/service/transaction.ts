@@ -5,6 +5,7 @@
 import { encodeSegment, isReservedSegment, type Json, LockstepError, quote } from '../contract/index.ts'
 import type { LogTransaction } from '../log/change-log.ts'
 import {
+  createMergePatch,
   createResource,
   type Outcome,
   patchResource,
@@ -35,7 +36,7 @@ export interface Transaction {
   create<State extends object>(place: Place<State>, state: NewState<State>): Promise<State>
   /** PUT: the whole new state; creates where nothing is. Errors: `invalid-id`, `invalid-state`, `not-found` (the parent). */
   put<State extends object>(place: Place<State>, id: string, state: NewState<State>): Promise<State>
-  /** PATCH. Errors: `not-found`, `gone`, `invalid-state`, `invalid-id`. */
+  /** PATCH. Errors: `not-found`, `gone`, `invalid-state`, `invalid-id`, `body-too-large`. */
   patch<State extends object>(place: Place<State>, id: string, patch: Patch<State>): Promise<State>
   /** DELETE, with all that is nested below. Errors: `not-found`, `gone`, `too-many-changes`. */
   remove<State extends object>(place: Place<State>, id: string): Promise<void>
@@ -69,7 +70,8 @@ export function createTransaction(tx: LogTransaction, locate: Locate, context: W
     patch: (place, id, patch) =>
       inTurn(async () => {
         const { resource, path } = locate(place)
-        return stateOf(await patchResource(tx, resource, pathOf(path, id), toJson(patch), context))
+        const change = createMergePatch(toJson(patch))
+        return stateOf(await patchResource(tx, resource, pathOf(path, id), change, context))
       }),
     remove: (place, id) =>
       inTurn(async () => {

@@ -42,6 +42,9 @@ export const projects = defineResource('projects', {
   },
 })
 
+/** What every answer to a PATCH says that it takes. */
+export const acceptPatch = 'application/merge-patch+json, application/json-patch+json, application/json'
+
 export const logKinds = ['memory', 'sqlite'] as const
 export type LogKind = (typeof logKinds)[number]
 

@@ -1,12 +1,15 @@
 /** One write as data, whether it is a request of its own or one of a bulk: what it may bring, and what it answers. PROTOCOL.md §4. */
 import { formatResourceTag, type Json, LockstepError, type Marker, quote } from '../../contract/index.ts'
 import type { LogTransaction } from '../../log/change-log.ts'
+import { applyJsonPatch, parseJsonPatch } from '../json-patch.ts'
 import {
+  createMergePatch,
   createResource,
   type Outcome,
   patchResource,
   putResource,
   removeResource,
+  type StatePatch,
   type WriteContext,
 } from '../mirror.ts'
 import type { Resource } from '../resource.ts'
@@ -39,7 +42,7 @@ export type Operation = (tx: LogTransaction, context: WriteContext) => Promise<A
 export const bodyTypes: Readonly<Record<WriteMethod, readonly string[]>> = {
   POST: ['application/json'],
   PUT: ['application/json'],
-  PATCH: ['application/merge-patch+json', 'application/json'],
+  PATCH: ['application/merge-patch+json', 'application/json-patch+json', 'application/json'],
   DELETE: [],
 }
 /** The header `Accept-Patch`. */
@@ -71,15 +74,23 @@ export function prepareOperation(
     case 'PUT':
       return async (tx, context) =>
         answerOf(await putResource(tx, resource, path, body, { ...context, checkBefore }))
-    case 'PATCH':
+    case 'PATCH': {
+      const patch = readPatch(resource, request.mediaType, body)
       return async (tx, context) =>
-        answerOf(await patchResource(tx, resource, path, body, { ...context, checkBefore }))
+        answerOf(await patchResource(tx, resource, path, patch, { ...context, checkBefore }))
+    }
     case 'DELETE':
       return async (tx, context) => {
         await removeResource(tx, path, { ...context, checkBefore })
         return { status: 204, path }
       }
   }
+}
+
+function readPatch(resource: Resource<object>, mediaType: string | undefined, body: Json): StatePatch {
+  if (mediaType !== 'application/json-patch+json') return createMergePatch(body)
+  const operations = parseJsonPatch(body)
+  return before => applyJsonPatch(before, operations, resource.maxBodyBytes)
 }
 
 /** The ETag of what a write gave; `undefined` after a deletion. */
