@@ -543,8 +543,9 @@ test('a resource that does not exist is ready, and is heard of where it will be 
   assert.deepEqual(scene.held(), ['a@1 {"id":"a","v":1}'])
   scene.message(7, 'deleted a@2')
   assert.deepEqual(scene.take().at(-1), { type: 'creations', wanted: true })
-  scene.hear({ type: 'source-up' }).wait(250)
-  assert.equal(scene.asking, 'resource')
+  scene.hear({ type: 'source-up' })
+  assert.equal(scene.status, 'catching-up')
+  assert.equal(scene.wait(250).asking, 'resource')
 })
 
 test('a resource goes by its versions: the next is applied, a gap is asked for after 250 ms', () => {
