@@ -1,4 +1,4 @@
-/** A mirrored service: REST on port 3001, its messages on an MQTT broker at port 1883, everything kept in people.db. */
+/** A mirrored service: REST on port 3010, its messages on an MQTT broker at port 1884, everything kept in people.db. */
 import { openEmbeddedBroker } from 'lockstep/broker'
 import { openSqliteLog } from 'lockstep/log'
 import { defineResource, openHttpServer, openService, type StateOf } from 'lockstep/service'
@@ -12,7 +12,7 @@ const people = defineResource('people', {
 })
 export type Api = { people: StateOf<typeof people> }
 
-const { PORT = '3001', MQTT_PORT = '1883', FILE = 'people.db' } = process.env
+const { PORT = '3010', MQTT_PORT = '1884', FILE = 'people.db' } = process.env
 const log = await openSqliteLog({ file: FILE })
 const broker = await openEmbeddedBroker({ port: Number(MQTT_PORT) })
 const service = await openService({ resources: [people], log, broker })

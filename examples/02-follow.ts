@@ -2,7 +2,7 @@
 import { connect } from 'lockstep/client'
 import type { Api } from './01-service.ts'
 
-const { API = 'http://127.0.0.1:3001', BROKER = 'mqtt://127.0.0.1:1883' } = process.env
+const { API = 'http://127.0.0.1:3010', BROKER = 'mqtt://127.0.0.1:1884' } = process.env
 const lockstep = await connect<Api>({ api: API, broker: BROKER })
 
 const people = lockstep.follow('/people')

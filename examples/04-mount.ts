@@ -13,7 +13,7 @@ const listener = createNodeListener(service)
 const server = createServer((request, response) => {
   listener(request, response, () => response.end('The rest of the application.\n'))
 })
-server.listen(Number(process.env['PORT'] ?? 3000), '127.0.0.1', () => {
+server.listen(Number(process.env['PORT'] ?? 3010), '127.0.0.1', () => {
   const { port } = server.address() as { port: number }
   console.log(`http://127.0.0.1:${port}/api/v1/notes`)
 })

@@ -5,12 +5,12 @@
  * reduced to what users need. The root is private, so that it cannot be published by mistake.
  */
 import { spawnSync } from 'node:child_process'
-import { copyFileSync, existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { copyFileSync, cpSync, existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import path from 'node:path'
 
 const root = path.dirname(import.meta.dirname)
 const dist = path.resolve(root, process.argv[2] ?? 'dist')
-const documents = ['README.md', 'PROTOCOL.md', 'CHANGELOG.md', 'LICENSE']
+const documents = ['README.md', 'PROTOCOL.md', 'ARCHITECTURE.md', 'SECURITY.md', 'CHANGELOG.md', 'LICENSE']
 /** What of the root's package.json is meant for users. */
 const published = [
   'name',
@@ -44,6 +44,7 @@ for (const document of documents) {
     copyFileSync(path.join(root, document), path.join(dist, document))
   else console.warn(`There is no ${document}: the package goes without it.`)
 }
+cpSync(path.join(root, 'docs'), path.join(dist, 'docs'), { recursive: true })
 
 function reduceManifest(): Record<string, unknown> {
   const manifest = JSON.parse(readFileSync(path.join(root, 'package.json'), 'utf8')) as Record<

@@ -43,7 +43,7 @@ test('each relative link leads to a file', () => {
 test('each npm script that a document names exists', () => {
   const { scripts } = JSON.parse(read('package.json')) as { scripts: Record<string, string> }
   for (const file of documents) {
-    for (const [, script] of read(file).matchAll(/\bnpm run ([\w:-]+)/g)) {
+    for (const [, script] of read(file).matchAll(/\bnpm run (?:-s )?([\w:-]+)/g)) {
       assert.ok(Object.hasOwn(scripts, script!), `${file} names "npm run ${script}"`)
     }
   }

@@ -110,7 +110,7 @@ ${lines.join('\n')}
 Try, each in a terminal of its own:
 
   npx mqtt sub -h ${host} -p ${broker.port} -t 'users/#'
-  curl -X PATCH ${urls['users']}/users/johndoe -H 'content-type: application/json' -d '{"email":"john@example.com"}'
+  curl -X PATCH ${urls['users']}/users/johndoe -H 'content-type: application/json' -d "{\\"email\\":\\"john+$RANDOM@example.com\\"}"
   curl -N -H 'accept: text/event-stream' ${urls['builds']}/builds/_changes
 
 Ctrl-C stops everything.`)
