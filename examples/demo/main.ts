@@ -76,6 +76,11 @@ async function stop(failure?: string): Promise<void> {
 
 process.on('SIGINT', () => void stop())
 process.on('SIGTERM', () => void stop())
+// npm does not pass on the signal that ends it.
+const startedBy = process.ppid
+if (process.env['npm_lifecycle_event'] !== undefined) {
+  setInterval(() => process.ppid !== startedBy && void stop(), 1_000).unref()
+}
 
 mkdirSync(dataDir, { recursive: true })
 const host = '127.0.0.1'
