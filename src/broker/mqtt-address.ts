@@ -1,5 +1,5 @@
 /** The URL of an MQTT broker, taken apart. */
-import { LockstepError, quote } from '../contract/index.ts'
+import { describeValue, LockstepError, quote } from '../contract/index.ts'
 
 export interface MqttAddress {
   readonly protocol: 'mqtt' | 'mqtts' | 'ws' | 'wss'
@@ -20,6 +20,12 @@ const defaultPorts = { mqtt: 1883, mqtts: 8883, ws: 80, wss: 443 } as const
  * Errors: `invalid-option`, whose text never holds the password.
  */
 export function parseMqttUrl(url: string): MqttAddress {
+  if (typeof url !== 'string') {
+    throw new LockstepError(
+      'invalid-option',
+      `The broker's URL is ${describeValue(url)}. Give one such as "mqtt://localhost:1883".`,
+    )
+  }
   if (!URL.canParse(url)) throw urlError(withoutCredentials(url), 'it is not a URL')
   const parsed = new URL(url)
   const protocol = parsed.protocol.slice(0, -1)

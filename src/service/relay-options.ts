@@ -1,5 +1,5 @@
 /** What can be set of a relay, and the limits of it. PROTOCOL.md §3. */
-import { LockstepError, maxMessageBytes, quote } from '../contract/index.ts'
+import { checkOptions, LockstepError, maxMessageBytes, quote } from '../contract/index.ts'
 
 export interface RelayOptions {
   /** Changes of one stream that may be on their way at once. @default 128 */
@@ -16,6 +16,13 @@ export interface RelayOptions {
 
 /** Fills in the defaults. Errors: `invalid-option` for what is not a whole number from 1 up. */
 export function readRelayOptions(options: RelayOptions = {}): Required<RelayOptions> {
+  checkOptions('relay of openService', options, {
+    windowSize: true,
+    maxMessageBytes: true,
+    maxBacklog: true,
+    headEveryMs: true,
+    publishTimeoutMs: true,
+  })
   const read = (name: keyof RelayOptions, fallback: number): number => {
     const value = options[name] ?? fallback
     if (Number.isSafeInteger(value) && value > 0) return value

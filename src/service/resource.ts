@@ -6,6 +6,8 @@
  */
 import type { XSchema, XStatic } from 'typebox/schema'
 import {
+  checkOptions,
+  describeValue,
   type Fault,
   formatPath,
   type JsonObject,
@@ -79,6 +81,12 @@ export function defineResource<const Schema extends XSchema>(
   options: ResourceOptions<Schema>,
 ): Resource<WithId<XStatic<Schema>>> {
   const names = parseTemplate(template)
+  checkOptions(`defineResource(${quote(template)}, …)`, options, {
+    schema: true,
+    generateId: true,
+    maxBodyBytes: true,
+    pageSize: true,
+  })
   const { maxBodyBytes = 1_048_576, pageSize = 100, generateId = createTimeSortableId } = options
   checkCount(template, 'maxBodyBytes', maxBodyBytes, 1_073_741_824)
   checkCount(template, 'pageSize', pageSize, maxPageSize)
@@ -107,6 +115,12 @@ export function defineResource<const Schema extends XSchema>(
 
 /** `people/{person}/friends` → `['people', 'friends']`. */
 function parseTemplate(template: string): string[] {
+  if (typeof template !== 'string') {
+    throw new LockstepError(
+      'invalid-option',
+      `The path of a resource is ${describeValue(template)}. Give a text, such as "people".`,
+    )
+  }
   const segments = template.split('/')
   const isUsable =
     segments.length % 2 === 1 &&

@@ -215,6 +215,26 @@ test('a port that is taken is said to be', async () => {
   )
 })
 
+test('what is no service, and options that are not known, open no server', async () => {
+  await using api = await openTestService()
+  const open = openHttpServer as (...values: unknown[]) => Promise<unknown>
+  for (const [values, message] of [
+    [[Promise.resolve(api.service), { port: 0 }], /a promise \(did you forget await\?\)/],
+    [[undefined, { port: 0 }], /The service of openHttpServer is undefined/],
+    [[api.service], /undefined where its options go/],
+    [[api.service, { port: 0, url: 'http://localhost' }], /no option "url"/],
+  ] as const) {
+    await assert.rejects(
+      open(...values),
+      error => isLockstepError(error, 'invalid-option') && message.test(error.message),
+    )
+  }
+  assert.throws(
+    () => createNodeListener({} as TestService['service']),
+    error => isLockstepError(error, 'invalid-option'),
+  )
+})
+
 test('close ends idle connections at once and lets a request that runs finish', async () => {
   await using api = await openTestService()
   const server = await serve(api)

@@ -100,6 +100,14 @@ test('options that are no counts are refused', () => {
   refuses(() => defineResource('p', { schema: object, pageSize: Number.NaN }), /pageSize/)
 })
 
+test('options that are not known, and what is no declaration, are refused', () => {
+  const misspelt = { schema: object, pagesize: 3 } as { schema: typeof object }
+  refuses(() => defineResource('p', misspelt), /no option "pagesize"\. Known: schema, /)
+  const define = defineResource as unknown as (...values: unknown[]) => unknown
+  refuses(() => define('people'), /undefined where its options go/)
+  refuses(() => define({ schema: object }), /path of a resource is an object/)
+})
+
 test('a closed schema takes the id without declaring it; a declared id keeps its restrictions', () => {
   const closed = defineResource('p', { schema: { type: 'object', additionalProperties: false } })
   assert.deepEqual(closed.validate({ id: 'a' }), [])

@@ -6,7 +6,7 @@ import { isUtf8 } from 'node:buffer'
 import { once } from 'node:events'
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
-import { LockstepError } from '../../contract/index.ts'
+import { checkMethods, checkOptions, LockstepError } from '../../contract/index.ts'
 import type { Exchange, Reply } from './exchange.ts'
 
 /** What the adapter needs of a service. */
@@ -25,6 +25,7 @@ export interface NodeListenerOptions {
 
 /** Makes a listener for `node:http`, Express and their like; paths that are not the service's go to `next` where there is one. */
 export function createNodeListener(service: HttpHandler, options: NodeListenerOptions = {}): NodeListener {
+  checkHandler('createNodeListener', service)
   const bodyTimeoutMs = options.bodyTimeoutMs ?? 30_000
   return (request, response, next) => {
     const url = cutOrigin(request.url ?? '/')
@@ -76,6 +77,14 @@ const sweepEveryMs = 20
 
 /** Opens an HTTP server for a service. Errors: `port-taken`. */
 export async function openHttpServer(service: HttpHandler, options: HttpServerOptions): Promise<HttpServer> {
+  checkHandler('openHttpServer', service)
+  checkOptions('openHttpServer', options, {
+    port: true,
+    host: true,
+    maxConnections: true,
+    idleTimeoutMs: true,
+    bodyTimeoutMs: true,
+  })
   const { port, host = '127.0.0.1' } = options
   const server = createServer({
     headersTimeout: 15_000,
@@ -120,6 +129,11 @@ export async function openHttpServer(service: HttpHandler, options: HttpServerOp
     close,
     [Symbol.asyncDispose]: () => close(),
   }
+}
+
+function checkHandler(where: string, service: HttpHandler): void {
+  const advice = 'Give what openService resolves with: await openService(…).'
+  checkMethods(`The service of ${where}`, service, ['handle', 'owns'], advice)
 }
 
 interface NodeTarget {
