@@ -44,6 +44,13 @@ describe('connectMqtt: options', () => {
     await rejects(connectMqtt('mqtts://localhost', { cert: 'none', key: 'none' }), 'invalid-option')
   })
 
+  it('refuses what is no URL or no options, and options that are not known', async () => {
+    const connectAny = connectMqtt as (...values: unknown[]) => Promise<unknown>
+    for (const url of [undefined, null, 5, {}, Promise.resolve('mqtt://localhost')])
+      await rejects(connectAny(url), 'invalid-option')
+    await assert.rejects(connectAny(Promise.resolve('')), /did you forget await/)
+  })
+
   it('takes user name and password from the URL, percent-decoded', async () => {
     const password = 'p@ss:/ wörd%'
     await using broker = await openEmbeddedBroker({ port: 0, publishers: { 'a user': password } })
