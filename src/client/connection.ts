@@ -5,7 +5,14 @@
  * given, each follower keeps an event stream of its own open. PROTOCOL.md §6.
  */
 import type { Broker } from '../broker/broker.ts'
-import { checkTopicPrefix, LockstepError, parsePath, quote } from '../contract/index.ts'
+import {
+  checkTopicPrefix,
+  createErrorReport,
+  LockstepError,
+  parsePath,
+  quote,
+  type ReportError,
+} from '../contract/index.ts'
 import { createApi } from './api.ts'
 import { type Clock, systemClock } from './clock.ts'
 import {
@@ -14,7 +21,7 @@ import {
   type ResourceFollower,
   startFollower,
 } from './follower.ts'
-import type { FollowerPorts, ReportError } from './follower-driver.ts'
+import type { FollowerPorts } from './follower-driver.ts'
 import { openMqttSource } from './mqtt-source.ts'
 import type { KindAt, PathIn, StateAt, UnknownApi } from './path-map.ts'
 import type { OpenSource } from './source.ts'
@@ -68,7 +75,7 @@ export interface Connection<Api = UnknownApi> extends AsyncDisposable {
  *     await people.ready
  */
 export async function connect<Api = UnknownApi>(options: ConnectOptions): Promise<Connection<Api>> {
-  const onError = options.onError ?? reportToConsole
+  const onError = createErrorReport(options.onError)
   const source = chooseSource(options)
   const api = createApi({
     root: parseRoot(options.api),
@@ -153,8 +160,4 @@ async function openBroker(broker: string | URL | Broker, onError: ReportError): 
   if (isBroker(broker)) return broker
   const { connectMqtt } = await import('../broker/mqtt.ts')
   return await connectMqtt(String(broker), { onError })
-}
-
-function reportToConsole(error: unknown, { stage }: { readonly stage: string }): void {
-  console.error(`lockstep: ${stage}:`, error instanceof LockstepError ? error.message : error)
 }

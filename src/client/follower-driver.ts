@@ -3,7 +3,13 @@
  *
  * It decides nothing. Events that come while effects are being carried out wait for their turn. PROTOCOL.md §6.
  */
-import { isLockstepError, type JsonObject, LockstepError, type ParsedPath } from '../contract/index.ts'
+import {
+  isLockstepError,
+  type JsonObject,
+  LockstepError,
+  type ParsedPath,
+  type ReportError,
+} from '../contract/index.ts'
 import type { Api } from './api.ts'
 import type { Change } from './change.ts'
 import type { Clock } from './clock.ts'
@@ -18,9 +24,6 @@ import {
 } from './follower-data.ts'
 import { nextTick, stepFollower } from './follower-machine.ts'
 import type { OpenSource, Source, SourceListener } from './source.ts'
-
-/** Hears of what fails in the background. */
-export type ReportError = (error: unknown, context: { readonly stage: string }) => void
 
 export interface FollowerPorts {
   readonly api: Api

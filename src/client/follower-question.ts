@@ -84,7 +84,8 @@ function chooseQuestion(m: FollowerData): Ask {
   if (m.epoch === undefined || m.wantsBaseline) return { kind: 'items', next: m.incoming?.next }
   const blocked = m.queue?.interval.changes[m.queue.at]
   if (blocked !== undefined) return { kind: 'resource', path: blocked.message.resource, held: undefined }
-  const compact = m.feedHead - m.cursor > m.compactBeyond
+  // Begun with latest states, it ends with them: changes would miss the versions that were left out.
+  const compact = m.cursor > m.position || m.feedHead - m.cursor > m.compactBeyond
   return { kind: 'feed', epoch: m.epoch, after: m.cursor, compact }
 }
 

@@ -1,4 +1,5 @@
 /** The side that follows: live copies of collections and resources. */
+export type { ReportError } from '../contract/index.ts'
 export type { Change, Created, Deleted, Modified, Refreshed } from './change.ts'
 export type { Clock } from './clock.ts'
 export { type Connection, type ConnectOptions, connect, type FollowerAt } from './connection.ts'
@@ -11,4 +12,3 @@ export type {
   WaitOptions,
 } from './follower.ts'
 export type { FollowerStatus } from './follower-data.ts'
-export type { ReportError } from './follower-driver.ts'
