@@ -1,5 +1,5 @@
 /** Whether a connection is up, and who wants to know when that changes. */
-import type { ReportError } from './report-error.ts'
+import type { ReportError } from '../contract/index.ts'
 
 export interface ConnectionState {
   readonly connected: boolean

@@ -1,12 +1,11 @@
 /** The process's own side of the embedded broker: no network, no login, the same order as for everyone else. */
 import type { Aedes } from 'aedes'
-import { LockstepError, quote } from '../contract/index.ts'
+import { LockstepError, quote, type ReportError } from '../contract/index.ts'
 import type { Broker, Delivery, PublishOptions, Subscription } from './broker.ts'
 import { type ConnectionState, createConnectionState } from './connection-state.ts'
 import { closeAedes } from './embedded-aedes.ts'
 import type { Listener } from './embedded-listener.ts'
 import { createPublishWindow, type PublishLink, type PublishWindow } from './publish-window.ts'
-import type { ReportError } from './report-error.ts'
 import type { RetainedMessages } from './retained-messages.ts'
 import { checkTopic, createSubscriptionTable, type SubscriptionTable } from './subscriptions.ts'
 

@@ -1,8 +1,7 @@
 /** The TCP side of the embedded broker: connections are counted, watched and bounded before anybody parses them. */
 import { createServer, type Server, type Socket } from 'node:net'
-import { LockstepError, quote } from '../contract/index.ts'
+import { LockstepError, quote, type ReportError } from '../contract/index.ts'
 import { guardReads } from './packet-guard.ts'
-import type { ReportError } from './report-error.ts'
 
 /** A TCP listener that is open. */
 export interface Listener {

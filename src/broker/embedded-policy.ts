@@ -7,8 +7,7 @@
  */
 import { createHash, timingSafeEqual } from 'node:crypto'
 import type { AedesOptions, AuthenticateError, Client } from 'aedes'
-import { isTopicFilter, LockstepError, quote } from '../contract/index.ts'
-import type { ReportError } from './report-error.ts'
+import { isTopicFilter, LockstepError, quote, type ReportError } from '../contract/index.ts'
 import type { RetainedMessages } from './retained-messages.ts'
 
 export interface EmbeddedPolicyOptions {

@@ -5,13 +5,13 @@
  * WebSocket. Who may do what is in embedded-policy.ts: anyone may subscribe, only publishers may publish. Open it
  * to a network (`host`) only where whoever is on it may read all, or name the `readers`.
  */
-import { LockstepError, quote } from '../contract/index.ts'
+import { createErrorReport, LockstepError, quote, type ReportError } from '../contract/index.ts'
 import { closeAedes, startAedes } from './embedded-aedes.ts'
 import { concurrency, type EmbeddedBroker, InsideBroker } from './embedded-broker.ts'
 import { openListener } from './embedded-listener.ts'
 import { createEmbeddedPolicy } from './embedded-policy.ts'
 import { EmbeddedStore } from './embedded-store.ts'
-import { createErrorReport, createPacedReport, type ReportError } from './report-error.ts'
+import { createPacedReport } from './paced-report.ts'
 import { createRetainedMessages } from './retained-messages.ts'
 
 export interface EmbeddedBrokerOptions {

@@ -1,4 +1,5 @@
 /** The broker: the port to it, and one adapter per kind. */
+export type { ReportError } from '../contract/index.ts'
 export * from './broker.ts'
 export {
   type EmbeddedBrokerLimits,
@@ -8,4 +9,3 @@ export {
 export type { EmbeddedBroker } from './embedded-broker.ts'
 export { createMemoryHub, type MemoryHub, type MemoryHubOptions } from './memory.ts'
 export { type ConnectMqttOptions, connectMqtt, type MqttLimits } from './mqtt.ts'
-export type { ReportError } from './report-error.ts'

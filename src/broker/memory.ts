@@ -4,10 +4,9 @@
  * Several connections share one hub. Deliveries come later than the call that caused them, in the order of the
  * calls, as over a network; `stop` and `start` make an outage. Nothing leaves the process. PROTOCOL.md §6.
  */
-import { LockstepError, quote } from '../contract/index.ts'
+import { createErrorReport, LockstepError, quote, type ReportError } from '../contract/index.ts'
 import type { Broker, Delivery, PublishOptions, Subscription } from './broker.ts'
 import { type ConnectionState, createConnectionState } from './connection-state.ts'
-import { createErrorReport, type ReportError } from './report-error.ts'
 import { createRetainedMessages, type RetainedMessages } from './retained-messages.ts'
 import {
   checkTopic,

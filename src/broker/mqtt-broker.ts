@@ -3,13 +3,12 @@
  *
  * Subscriptions outlive them and are renewed before the connection counts as up; messages do not. PROTOCOL.md §6.
  */
-import { LockstepError, quote } from '../contract/index.ts'
+import { LockstepError, quote, type ReportError } from '../contract/index.ts'
 import type { Broker, Delivery, PublishOptions, Subscription } from './broker.ts'
 import { type ConnectionState, createConnectionState } from './connection-state.ts'
 import { explainMqttFailure } from './mqtt-failure.ts'
 import { type MqttConnect, MqttSession, type MqttSessionOptions } from './mqtt-session.ts'
 import { createPublishWindow, type PublishWindow } from './publish-window.ts'
-import type { ReportError } from './report-error.ts'
 import { retryDelayMs } from './retry-delay.ts'
 import {
   checkTopic,

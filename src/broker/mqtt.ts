@@ -5,12 +5,11 @@
  * depends on no session, queue, retained message or will of the broker. PROTOCOL.md §6.
  */
 import { randomBytes } from 'node:crypto'
-import { LockstepError, quote } from '../contract/index.ts'
+import { createErrorReport, LockstepError, quote, type ReportError } from '../contract/index.ts'
 import type { Broker } from './broker.ts'
 import { parseMqttUrl } from './mqtt-address.ts'
 import { MqttBroker, type MqttBrokerSettings } from './mqtt-broker.ts'
 import type { MqttConnect } from './mqtt-session.ts'
-import { createErrorReport, type ReportError } from './report-error.ts'
 
 export interface ConnectMqttOptions {
   /** Two connections with one id throw each other out. @default a random one */

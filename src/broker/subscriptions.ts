@@ -4,9 +4,14 @@
  * Filters are counted, so that each is subscribed once however many listen. A delivery goes to each listener once,
  * even where several of its filters match. It knows nothing of networks. PROTOCOL.md §2.
  */
-import { isTopicFilter, LockstepError, matchesTopicFilter, quote } from '../contract/index.ts'
+import {
+  isTopicFilter,
+  LockstepError,
+  matchesTopicFilter,
+  quote,
+  type ReportError,
+} from '../contract/index.ts'
 import type { Delivery } from './broker.ts'
-import type { ReportError } from './report-error.ts'
 
 /** MQTT 5 §1.5.4. */
 const maxTopicBytes = 65_535

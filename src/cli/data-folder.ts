@@ -9,7 +9,7 @@ import { mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import { LockstepError } from 'lockstep/contract'
-import { type ChangeLog, createMemoryLog, type OnLogError, openSqliteLog } from 'lockstep/log'
+import { type ChangeLog, createMemoryLog, openSqliteLog, type ReportError } from 'lockstep/log'
 
 export interface DataFolder {
   /** Where it is; `undefined` where everything is in memory. */
@@ -54,7 +54,7 @@ export function createMemoryData(): DataFolder {
 }
 
 /** Opens the folder, made where it is missing. Errors: `invalid-option`, `log-failed`; those of the file system. */
-export async function openDataFolder(folder: string, onError: OnLogError): Promise<DataFolder> {
+export async function openDataFolder(folder: string, onError: ReportError): Promise<DataFolder> {
   await mkdir(folder, { recursive: true })
   const hasLog = existsSync(join(folder, logFile))
   const record = hasLog ? await readRecord(folder) : undefined

@@ -1,15 +1,12 @@
 /** Who wants to hear of commits. A listener that throws harms neither the write nor the other listeners. */
-import type { Head } from '../contract/index.ts'
-
-/** Hears of what failed or was noticed in the background, and where. */
-export type OnLogError = (error: Error, context: { readonly stage: string }) => void
+import type { Head, ReportError } from '../contract/index.ts'
 
 export class CommitListeners {
   readonly #listeners = new Set<{ readonly listener: (heads: readonly Head[]) => void }>()
-  readonly #onError: OnLogError
+  readonly #report: ReportError
 
-  constructor(onError: OnLogError) {
-    this.#onError = onError
+  constructor(report: ReportError) {
+    this.#report = report
   }
 
   /** Returns a function that ends it. */
@@ -24,13 +21,8 @@ export class CommitListeners {
       try {
         listener(heads)
       } catch (error) {
-        this.#onError(error instanceof Error ? error : new Error(String(error)), { stage: 'on-commit' })
+        this.#report(error, { stage: 'on-commit' })
       }
     }
   }
-}
-
-/** Where no one asked to hear of errors, they go where an operator looks. */
-export function reportToConsole(error: Error, { stage }: { readonly stage: string }): void {
-  console.error(`lockstep log (${stage}):`, error)
 }

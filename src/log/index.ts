@@ -1,6 +1,6 @@
 /** The change log: its port, and one kind in memory, one in a SQLite file. */
+export type { ReportError } from '../contract/index.ts'
 export type * from './change-log.ts'
-export type { OnLogError } from './commit-listeners.ts'
 export type { CommitCounts, GroupCommitOptions } from './group-commit.ts'
 export { createMemoryLog, type MemoryLog, type MemoryLogImage, type MemoryLogOptions } from './memory.ts'
 export { openSqliteLog, type SqliteLog, type SqliteLogOptions } from './sqlite.ts'

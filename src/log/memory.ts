@@ -4,7 +4,7 @@
  * Everything is lost when the process ends, and each log starts with new epochs. Listing a collection sorts it
  * each time, so it is not meant for large ones. PROTOCOL.md §7.
  */
-import { completeMessage, type Head } from '../contract/index.ts'
+import { completeMessage, createErrorReport, type Head, type ReportError } from '../contract/index.ts'
 import {
   type Batch,
   type BatchedChange,
@@ -25,7 +25,7 @@ import type {
   StoredResource,
   Written,
 } from './change-log.ts'
-import { CommitListeners, type OnLogError, reportToConsole } from './commit-listeners.ts'
+import { CommitListeners } from './commit-listeners.ts'
 import { type CommitStore, GroupCommit, type GroupCommitOptions, logClosed } from './group-commit.ts'
 import { checkStreamName, collectionOf, isUnder, streamOf } from './path.ts'
 import { randomId } from './random-id.ts'
@@ -33,8 +33,8 @@ import { lastToPrune, PruningClock, readRetention } from './retention.ts'
 import { defaultMaxChars, fillPage, isCovered } from './window.ts'
 
 export interface MemoryLogOptions extends GroupCommitOptions {
-  /** Hears what fails or is noticed in the background. @default console.error */
-  readonly onError?: OnLogError
+  /** Hears what fails or is noticed in the background. @default writes to stderr */
+  readonly onError?: ReportError
   /** The wall clock, in milliseconds since 1970. @default Date.now */
   readonly now?: () => number
   /** Where to go on from: what another memory log was. @default empty */
@@ -84,14 +84,14 @@ class OpenMemoryLog implements MemoryLog {
   readonly #receipts = new Map<string, BatchedReceipt>()
   readonly #group: GroupCommit
   readonly #listeners: CommitListeners
-  readonly #onError: OnLogError
+  readonly #report: ReportError
   readonly #clock: PruningClock
   #closing: Promise<void> | undefined
 
   constructor(options: MemoryLogOptions) {
-    this.#onError = options.onError ?? reportToConsole
+    this.#report = createErrorReport(options.onError)
     this.#clock = new PruningClock(options.now ?? Date.now)
-    this.#listeners = new CommitListeners(this.#onError)
+    this.#listeners = new CommitListeners(this.#report)
     for (const [stream, state] of options.image?.streams ?? []) {
       this.#streams.set(stream, { ...state, changes: [...state.changes] })
     }
@@ -111,7 +111,7 @@ class OpenMemoryLog implements MemoryLog {
       store,
       {
         onCommitted: batch => this.#listeners.call(batch.movedHeads()),
-        onFailed: error => this.#onError(error, { stage: 'commit' }),
+        onFailed: error => this.#report(error, { stage: 'commit' }),
         newId: randomId,
       },
       options,
@@ -207,7 +207,7 @@ class OpenMemoryLog implements MemoryLog {
 
   async prune(retention?: Retention): Promise<number> {
     const limits = readRetention(retention)
-    const nowMs = this.#clock.nowMs(notice => this.#onError(notice, { stage: 'prune' }))
+    const nowMs = this.#clock.nowMs(notice => this.#report(notice, { stage: 'prune' }))
     return await this.#group.alone(() => {
       let deleted = 0
       for (const stream of this.#streams.values()) {

@@ -6,7 +6,14 @@
  * backup. Several processes may write one file; it must not be on a network file system. PROTOCOL.md §7.
  */
 import { resolve } from 'node:path'
-import { type Head, isLockstepError, LockstepError, quote } from '../contract/index.ts'
+import {
+  createErrorReport,
+  type Head,
+  isLockstepError,
+  LockstepError,
+  quote,
+  type ReportError,
+} from '../contract/index.ts'
 import type {
   ChangeLog,
   ChangesPage,
@@ -19,7 +26,7 @@ import type {
   StoredResource,
   Written,
 } from './change-log.ts'
-import { CommitListeners, type OnLogError, reportToConsole } from './commit-listeners.ts'
+import { CommitListeners } from './commit-listeners.ts'
 import {
   type CommitCounts,
   GroupCommit,
@@ -43,8 +50,8 @@ export interface SqliteLogOptions extends GroupCommitOptions {
    * the epochs are renewed). @default 'FULL'
    */
   readonly synchronous?: 'FULL' | 'NORMAL'
-  /** Hears what fails or is noticed in the background. @default console.error */
-  readonly onError?: OnLogError
+  /** Hears what fails or is noticed in the background. @default writes to stderr */
+  readonly onError?: ReportError
   /** The wall clock, in milliseconds since 1970. @default Date.now */
   readonly now?: () => number
 }
@@ -90,8 +97,7 @@ export async function openLogIn(store: SqliteStore, options: SqliteLogOptions): 
     await store.transact(() => guard.settle())
     if (renewed.length > 0) {
       const notice = `All streams of ${quote(store.file, 200)} begin a new epoch: ${renewed.join('; ')}. Followers start afresh by themselves.`
-      const { onError = reportToConsole } = options
-      onError(new Error(notice), { stage: 'epoch-guard' })
+      createErrorReport(options.onError)(new Error(notice), { stage: 'epoch-guard' })
     }
     return new OpenSqliteLog(store, streams, guard, renewed, options)
   } catch (error) {
@@ -110,7 +116,7 @@ class OpenSqliteLog implements SqliteLog {
   readonly #retention: SqliteRetention
   readonly #group: GroupCommit
   readonly #listeners: CommitListeners
-  readonly #onError: OnLogError
+  readonly #onError: ReportError
   readonly #clock: PruningClock
   /** Relayed numbers that are not stored yet. */
   readonly #relayed = new Map<string, Relayed>()
@@ -132,7 +138,7 @@ class OpenSqliteLog implements SqliteLog {
     this.#guard = guard
     this.#reads = new SqliteReads(store)
     this.#retention = new SqliteRetention(store)
-    this.#onError = options.onError ?? reportToConsole
+    this.#onError = createErrorReport(options.onError)
     this.#clock = new PruningClock(options.now ?? Date.now)
     this.#listeners = new CommitListeners(this.#onError)
     // Should the commit fail, the numbers are still there for the next one: writing them twice changes nothing.
@@ -287,7 +293,7 @@ class OpenSqliteLog implements SqliteLog {
       if (this.#replacedReported) return
       this.#replacedReported = true
     }
-    this.#onError(error instanceof Error ? error : new Error(String(error)), { stage })
+    this.#onError(error, { stage })
   }
 
   #alone<T>(action: () => T): Promise<T> {

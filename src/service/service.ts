@@ -5,7 +5,15 @@
  * mounts `fetch` or a Node listener, and closes what it opened. PROTOCOL.md §4 to §7.
  */
 import type { Broker } from '../broker/broker.ts'
-import { checkTopicPrefix, type Head, LockstepError, type Marker, quote } from '../contract/index.ts'
+import {
+  checkTopicPrefix,
+  createErrorReport,
+  type Head,
+  LockstepError,
+  type Marker,
+  quote,
+  type ReportError,
+} from '../contract/index.ts'
 import type { ChangeLog, Retention } from '../log/change-log.ts'
 import { createHeadWatch } from './head-watch.ts'
 import type { HandlerContext } from './http/context.ts'
@@ -18,7 +26,7 @@ import { type Relay, startRelay } from './relay.ts'
 import { type RelayOptions, readRelayOptions } from './relay-options.ts'
 import type { Resource } from './resource.ts'
 import { createShare } from './share.ts'
-import { createLocate, createTransaction, type Place, pathOf, type Transaction } from './transaction.ts'
+import { createLocate, type Place, pathOf, runWork, type Transaction } from './transaction.ts'
 
 export interface ServiceOptions {
   readonly resources: readonly Resource<object>[]
@@ -40,7 +48,7 @@ export interface ServiceOptions {
    */
   readonly principal?: (exchange: Exchange) => string | undefined
   /** Hears what went wrong in the background and in requests answered with 5xx. @default writes to stderr */
-  readonly onError?: (error: unknown, context: { readonly stage: string }) => void
+  readonly onError?: ReportError
   /** Milliseconds since 1970. @default Date.now */
   readonly now?: () => number
 }
@@ -66,7 +74,8 @@ export interface Service extends AsyncDisposable {
   /**
    * Runs writes to several resources in one durable transaction: all or none, also in the messages, which carry
    * the same `tx`. Where `work` throws, nothing was written. `replayed` says that an earlier one with the same key did
-   * it. Errors: those of the writes; `transaction-timeout`, `invalid-idempotency-key`.
+   * it. `work` awaits each of its operations, and begins no other write on the same log: both are `invalid-option`,
+   * and nothing is written. Errors: those of the writes; `transaction-timeout`, `invalid-idempotency-key`.
    *
    *     await service.transaction(async tx => {
    *       const ann = await tx.create(people, { name: 'Ann' })
@@ -92,7 +101,7 @@ const pruneEveryMs = 60_000
 /** Opens a service on its log: makes the streams known, starts relay and retention. Errors: `invalid-option`, those of the log. */
 export async function openService(options: ServiceOptions): Promise<Service> {
   const { log, broker } = options
-  const onError = options.onError ?? reportToStderr
+  const onError = createErrorReport(options.onError)
   const now = options.now ?? Date.now
   const topicPrefix = checkTopicPrefix(options.topicPrefix ?? '')
   const root = checkRoot(options.root ?? '')
@@ -149,8 +158,14 @@ export async function openService(options: ServiceOptions): Promise<Service> {
           `The cause ${quote(cause)} cannot be used: give 1 to 128 visible ASCII characters.`,
         )
       }
+      if (typeof work !== 'function') {
+        throw new LockstepError(
+          'invalid-option',
+          'A transaction needs its work: service.transaction(async tx => { await tx.create(…) }).',
+        )
+      }
       return await writeOnce(log, claimsOf(idempotencyKey), now, tx =>
-        work(createTransaction(tx, locate, { timeMs: now(), cause })),
+        runWork(work, tx, locate, { timeMs: now(), cause }),
       )
     },
     async read(place, id) {
@@ -226,8 +241,4 @@ function checkRoot(root: string): string {
     )
   }
   return root
-}
-
-function reportToStderr(error: unknown, { stage }: { readonly stage: string }): void {
-  console.error(`lockstep ${stage}:`, error)
 }

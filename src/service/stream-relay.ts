@@ -15,6 +15,7 @@ import {
   type ModifiedMessage,
   parseHead,
   pathToTopic,
+  type ReportError,
 } from '../contract/index.ts'
 import type { ChangeLog, ChangesPage, LoggedChange } from '../log/change-log.ts'
 import type { HeadWatch } from './head-watch.ts'
@@ -38,7 +39,7 @@ export interface RelayParts {
   readonly watch: HeadWatch
   readonly topicPrefix: string
   readonly now: () => number
-  readonly onError: (error: unknown, context: { stage: string }) => void
+  readonly onError: ReportError
 }
 
 const retryDelayMs = { first: 100, most: 5_000 }

@@ -236,7 +236,7 @@ describe('while the log is open', () => {
     const errors: string[] = []
     const { log } = await openWithChanges(
       1,
-      (error, { stage }) => void errors.push(`${stage} ${error.message}`),
+      (error, { stage }) => void errors.push(`${stage} ${(error as Error).message}`),
     )
     rmSync(log.file)
     const writing = log.write(tx => save(tx, '/people/1', { n: 2 }))
@@ -293,7 +293,7 @@ async function openWithChanges(
 }
 
 async function assertKept(file: string, head: Head): Promise<void> {
-  await using log = await openSqliteLog({ file, onError: error => assert.fail(error) })
+  await using log = await openSqliteLog({ file, onError: error => assert.fail(error as Error) })
   assert.deepEqual(log.renewed, [])
   assert.deepEqual(await log.head('people'), head)
 }
@@ -303,7 +303,7 @@ async function assertRenewed(file: string, before: Head, version: number): Promi
   const notices: string[] = []
   const log = await openSqliteLog({
     file,
-    onError: (error, { stage }) => void notices.push(`${stage}: ${error.message}`),
+    onError: (error, { stage }) => void notices.push(`${stage}: ${(error as Error).message}`),
   })
   assert.ok(log.renewed.length > 0)
   assert.equal(notices.length, 1)

@@ -73,9 +73,24 @@ test('the commits are synchronized to the disk, unless the option says otherwise
   }
 })
 
+test('an onError that throws when a commit fails does not stop the log', async () => {
+  const store = await openStore(newFile(), 'FULL')
+  const onError = (): never => {
+    throw new Error('the reporter fails')
+  }
+  await using log = await openLogIn(store, { file: store.file, onError })
+  await log.ensureStreams(['people'])
+  const pages = store.database.prepare('PRAGMA page_count').get()?.['page_count'] as number
+  store.database.exec(`PRAGMA max_page_count = ${pages + 1}`)
+  const writing = log.write(tx => save(tx, '/people/1', { large: 'x'.repeat(100_000) }))
+  await assert.rejects(writing, error => isLockstepError(error, 'log-failed'))
+  store.database.exec('PRAGMA max_page_count = 1000000')
+  assert.equal((await log.write(tx => save(tx, '/people/1', { n: 1 }))).marker[0]?.seq, 1)
+})
+
 test('when the disk is full all works of the batch fail, and the log goes on when there is room', async () => {
   const store = await openStore(newFile(), 'FULL')
-  const errors: Error[] = []
+  const errors: unknown[] = []
   await using log = await openLogIn(store, {
     file: store.file,
     onError: (error, { stage }) => {

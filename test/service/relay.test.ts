@@ -210,6 +210,22 @@ test('a change that the broker refuses in any form is reported and left out, and
   assert.match(reports.at(-1)!, /refuses \/people\/p1 version 2 in any form/)
 })
 
+test('an onError that throws does not stop the relay', async () => {
+  const hub = createMemoryHub()
+  await using heard = await hear(hub.connect(), 'people/#')
+  const broker = tamper(hub.connect(), topic =>
+    topic === 'people/p1' ? new LockstepError('message-too-large', 'This topic takes nothing.') : undefined,
+  )
+  const onError = (): never => {
+    throw new Error('the reporter fails')
+  }
+  await using api = await openTestService({ broker, onError })
+  await writePeople(api, 2)
+  await api.ask('PATCH', '/people/p1', { body: { age: 3 } })
+  await api.ask('PATCH', '/people/p0', { body: { age: 3 } })
+  assert.deepEqual(numbers(await heard.until(all => numbers(all).includes(4))), [1, 2, 4])
+})
+
 test('3.6 a backlog over the limit is replaced by one reset at its end', async () => {
   const hub = createMemoryHub()
   hub.stop()

@@ -142,6 +142,18 @@ test('options that cannot be used open nothing', async () => {
   assert.equal(asked, 0)
 })
 
+test('an onError that throws harms no answer', async () => {
+  const log = createMemoryLog()
+  const onError = (): never => {
+    throw new Error('the reporter fails')
+  }
+  const service = await openService({ resources: [people], log, onError })
+  await log.close()
+  const { status } = await service.fetch(new Request('http://x/people'))
+  assert.equal(status, 503)
+  await service.close()
+})
+
 test('what nobody listens to goes to stderr', async () => {
   const { code, output } = await run(`
     const log = createMemoryLog()
@@ -150,5 +162,5 @@ test('what nobody listens to goes to stderr', async () => {
     await service.fetch(new Request('http://x/people'))
     await service.close()`)
   assert.equal(code, 0)
-  assert.match(output, /^lockstep request: LockstepError: The change log is closed\./)
+  assert.match(output, /^lockstep: request: The change log is closed\./)
 })

@@ -27,7 +27,7 @@ export interface OpenLogOptions {
   readonly maxTransactionChanges?: number
   readonly transactionTimeoutMs?: number
   readonly now?: () => number
-  readonly onError?: (error: Error, context: { readonly stage: string }) => void
+  readonly onError?: (error: unknown, context: { readonly stage: string }) => void
 }
 
 export interface ChangeLogSuiteOptions {
@@ -670,7 +670,7 @@ export function testChangeLog(
       const notices: string[] = []
       await using log = await openWith(['people'], {
         now: () => nowMs,
-        onError: (error, { stage }) => void notices.push(`${stage}: ${error.message}`),
+        onError: (error, { stage }) => void notices.push(`${stage}: ${(error as Error).message}`),
       })
       for (let n = 0; n < 5; n++) await log.write(tx => save(tx, '/people/1', { n }, { timeMs: newYearMs }))
       await settle(log)
@@ -755,7 +755,8 @@ export function testChangeLog(
   describe(`${name}: listening and closing`, () => {
     test('each commit is told once with the heads that moved, also where a listener throws', async () => {
       const errors: string[] = []
-      const onError = (_error: Error, { stage }: { readonly stage: string }): void => void errors.push(stage)
+      const onError = (_error: unknown, { stage }: { readonly stage: string }): void =>
+        void errors.push(stage)
       await using log = await openWith(['people', 'orders'], { onError })
       const heard: string[] = []
       log.onCommit(() => {
@@ -776,6 +777,20 @@ export function testChangeLog(
       stop()
       await log.write(tx => save(tx, '/people/1', { n: 3 }))
       assert.equal(heard.length, 3)
+    })
+
+    test('an onError that throws harms neither the write nor those that follow', async () => {
+      await using log = await openWith(['people'], {
+        onError: () => {
+          throw new Error('the reporter fails')
+        },
+      })
+      log.onCommit(() => {
+        throw new Error('a listener fails')
+      })
+      for (let n = 1; n <= 3; n++) await log.write(tx => save(tx, '/people/1', { n }))
+      await settle(log)
+      assert.equal((await log.head('people')).seq, 3)
     })
 
     test('closing lets what was accepted end, and refuses what comes later', async () => {

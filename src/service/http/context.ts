@@ -11,6 +11,7 @@ import {
   type ParsedPath,
   pathToTopic,
   quote,
+  type ReportError,
 } from '../../contract/index.ts'
 import type { ChangeLog } from '../../log/change-log.ts'
 import type { HeadWatch } from '../head-watch.ts'
@@ -28,7 +29,7 @@ export interface HandlerContext {
   /** The resources by their routes (`people`, `people/friends`). */
   readonly routes: ReadonlyMap<string, Resource<object>>
   readonly now: () => number
-  readonly onError: (error: unknown, context: { stage: string }) => void
+  readonly onError: ReportError
   /** Aborted when the service closes: event streams end. */
   readonly closing: AbortSignal
   /** How often an event stream tells the head. */

@@ -1,0 +1,22 @@
+/** How background work tells of what fails, where no call can be rejected. */
+import { isLockstepError } from './error.ts'
+
+/** Is told of an error and of the work it happened in. What it throws itself is lost. */
+export type ReportError = (error: unknown, context: { readonly stage: string }) => void
+
+/** Makes a report that never throws: to `onError`, or to standard error where there is none, so that nothing fails in silence. */
+export function createErrorReport(onError: ReportError | undefined): ReportError {
+  return (error, context) => {
+    try {
+      if (onError !== undefined) onError(error, context)
+      else console.error(`lockstep: ${context.stage}:`, briefly(error))
+    } catch {
+      // Whoever reports must not be harmed by the reporter.
+    }
+  }
+}
+
+/** An error of ours says in its message all there is to know, unless it has a cause. */
+function briefly(error: unknown): unknown {
+  return isLockstepError(error) && error.cause === undefined ? error.message : error
+}
