@@ -8,6 +8,7 @@
 import { createHash } from 'node:crypto'
 import { LockstepError, quote } from '../contract/index.ts'
 import type { ChangeLog, LogTransaction, Written } from '../log/change-log.ts'
+import { refuseNesting, runInside } from './nesting.ts'
 
 /** What a write with a key is known by. */
 export interface Claim {
@@ -25,7 +26,8 @@ export interface Done<T> extends Written<T> {
 /**
  * Runs `work` in a transaction of the log, unless a receipt says what it gave before. Its value is kept as JSON under
  * the last of the claims; those before it only make sure that their keys are used for nothing else. Without
- * claims it is a plain write. Errors: `idempotency-key-reused`, those of the log and of the work.
+ * claims it is a plain write. Errors: `idempotency-key-reused`, `invalid-option` inside of another unit of work on
+ * this log, those of the log and of the work.
  */
 export async function writeOnce<T>(
   log: ChangeLog,
@@ -33,10 +35,11 @@ export async function writeOnce<T>(
   now: () => number,
   work: (tx: LogTransaction) => Promise<T>,
 ): Promise<Done<T>> {
+  refuseNesting(log)
   const { value: done, marker } = await log.write(async (tx): Promise<Omit<Done<T>, 'marker'>> => {
     const kept = await readKept<T>(tx, claims)
     if (kept !== undefined) return kept
-    const value = await work(tx)
+    const value = await runInside(log, () => work(tx))
     for (const [index, { key, fingerprint }] of claims.entries()) {
       const kept = index === claims.length - 1 ? { fingerprint, value } : { fingerprint }
       await tx.writeReceipt(key, JSON.stringify(kept), now())

@@ -47,41 +47,125 @@ export interface Transaction {
 /** Finds where a place is, and refuses what is not among the service's resources. */
 export type Locate = <State extends object>(place: Place<State>) => Collection<State>
 
+/** What a unit of work is given. */
+export type Work<T> = (tx: Transaction) => Promise<T>
+
+/**
+ * Runs a unit of work on top of a log's transaction. Errors: those of the work; `invalid-option` where it is no
+ * function, or did not wait for all of its operations.
+ */
+export async function runWork<T>(
+  work: Work<T>,
+  tx: LogTransaction,
+  locate: Locate,
+  context: WriteContext,
+): Promise<T> {
+  const turns = new Turns()
+  const value = await work(createTransaction(tx, locate, context, turns))
+  await turns.end()
+  return value
+}
+
 /** Makes the operations on top of a log's transaction. */
-export function createTransaction(tx: LogTransaction, locate: Locate, context: WriteContext): Transaction {
-  let last: Promise<unknown> = Promise.resolve()
-  // Two at a time could both read a resource before either has written it.
-  const inTurn = <T>(operation: () => Promise<T>): Promise<T> => {
-    const turn = last.then(operation, operation)
-    last = turn
-    return turn
-  }
+function createTransaction(
+  tx: LogTransaction,
+  locate: Locate,
+  context: WriteContext,
+  turns: Turns,
+): Transaction {
   return {
     create: (place, state) =>
-      inTurn(async () => {
+      turns.take('create', async () => {
         const { resource, path } = locate(place)
         return stateOf(await createResource(tx, resource, path, toJson(state), context))
       }),
     put: (place, id, state) =>
-      inTurn(async () => {
+      turns.take('put', async () => {
         const { resource, path } = locate(place)
         return stateOf(await putResource(tx, resource, pathOf(path, id), toJson(state), context))
       }),
     patch: (place, id, patch) =>
-      inTurn(async () => {
+      turns.take('patch', async () => {
         const { resource, path } = locate(place)
         const change = createMergePatch(toJson(patch))
         return stateOf(await patchResource(tx, resource, pathOf(path, id), change, context))
       }),
     remove: (place, id) =>
-      inTurn(async () => {
+      turns.take('remove', async () => {
         await removeResource(tx, pathOf(locate(place).path, id), context)
       }),
     read: (place, id) =>
-      inTurn(async () => {
+      turns.take('read', async () => {
         const { stateText } = await tx.read(pathOf(locate(place).path, id))
         return stateText === undefined ? undefined : JSON.parse(stateText)
       }),
+  }
+}
+
+/** The operations of one unit of work, one after another: two at a time could both read what neither has written yet. */
+class Turns {
+  #last: Promise<unknown> = Promise.resolve()
+  /** Those that run, and those that nobody waits for. */
+  readonly #open = new Set<Operation<unknown>>()
+
+  take<T>(name: string, run: () => Promise<T>): Promise<T> {
+    const operation = new Operation<T>(name, this.#last.then(run))
+    this.#open.add(operation)
+    this.#last = operation.settled.then(() => {
+      if (operation.awaited) this.#open.delete(operation)
+    })
+    return operation
+  }
+
+  /** To be called when the work has ended. Errors: `invalid-option` where it did not wait for all of its operations. */
+  async end(): Promise<void> {
+    const forgotten = [...this.#open].find(({ awaited, isSettled }) => !(awaited && isSettled))
+    if (forgotten === undefined) return
+    // What still runs ends first, or it would fail at a transaction that is no more.
+    for (let last: unknown; last !== this.#last; ) {
+      last = this.#last
+      await last
+    }
+    throw new LockstepError(
+      'invalid-option',
+      `The work of a transaction did not wait for tx.${forgotten.name}(…), so nothing was written. Await each operation: async tx => { await tx.${forgotten.name}(…) }.`,
+      { cause: forgotten.error },
+    )
+  }
+}
+
+/** A promise that knows whether anyone waits for it. Where nobody does, its failure ends no process. */
+class Operation<T> extends Promise<T> {
+  static override get [Symbol.species](): PromiseConstructor {
+    return Promise
+  }
+
+  readonly name: string
+  /** Resolves when it is over, well or not. */
+  readonly settled: Promise<void>
+  awaited = false
+  isSettled = false
+  error: unknown
+
+  constructor(name: string, result: Promise<T>) {
+    super(resolve => resolve(result))
+    this.name = name
+    const end = (): void => {
+      this.isSettled = true
+    }
+    this.settled = super.then(end, error => {
+      this.error = error
+      end()
+    })
+  }
+
+  // biome-ignore lint/suspicious/noThenProperty: it is a promise
+  override then<A = T, B = never>(
+    onFulfilled?: ((value: T) => A | PromiseLike<A>) | null,
+    onRejected?: ((reason: unknown) => B | PromiseLike<B>) | null,
+  ): Promise<A | B> {
+    this.awaited = true
+    return super.then(onFulfilled, onRejected)
   }
 }
 

@@ -1,11 +1,21 @@
 /** Writing in-process: the operations, all or none, their messages, errors and types, on both logs. */
 import assert from 'node:assert/strict'
+import { execFile } from 'node:child_process'
 import { suite, test } from 'node:test'
+import { promisify } from 'node:util'
 import { type ErrorCode, isLockstepError, type JsonObject } from '../../src/contract/index.ts'
 import { createMemoryLog } from '../../src/log/memory.ts'
 import { defineResource } from '../../src/service/resource.ts'
 import type { NewState, Patch, Transaction } from '../../src/service/transaction.ts'
-import { friends, likes, logKinds, openTestService, people, projects } from '../support/service.ts'
+import {
+  friends,
+  likes,
+  logKinds,
+  openTestService,
+  people,
+  projects,
+  type TestService,
+} from '../support/service.ts'
 
 const rejects = (work: Promise<unknown>, code: ErrorCode): Promise<void> =>
   assert.rejects(work, error => isLockstepError(error, code))
@@ -262,6 +272,82 @@ test('a transaction that takes too long is undone, and its operations are refuse
   await rejects(work, 'transaction-timeout')
   await late
   assert.deepEqual(await api.changes('people'), [])
+})
+
+test('a work that does not wait for its operations is refused with their name, and writes nothing', async () => {
+  await using api = await openTestService()
+  const forget = async (work: (tx: Transaction) => unknown, message: RegExp): Promise<void> =>
+    assert.rejects(
+      api.service.transaction(work as (tx: Transaction) => Promise<unknown>),
+      error => isLockstepError(error, 'invalid-option') && message.test(error.message),
+    )
+  await forget(tx => {
+    tx.create(people, { name: 'Ann' })
+  }, /did not wait for tx\.create\(…\)/)
+  await forget(async tx => {
+    tx.put(people, 'ann', { name: 'Ann' })
+    await tx.put(people, 'bob', { name: 'Bob' })
+  }, /did not wait for tx\.put\(…\)/)
+  await forget(async tx => {
+    tx.create(people, { name: '' }).then(
+      ({ id }) => tx.patch(people, id, { age: 1 }),
+      () => {},
+    )
+  }, /did not wait for tx\.create\(…\)/)
+  await assert.rejects(
+    api.service.transaction(async tx => {
+      tx.patch(people, 'nobody', { age: 1 })
+    }),
+    error => error instanceof Error && isLockstepError(error.cause, 'not-found'),
+  )
+  await rejects(api.service.transaction(undefined as never), 'invalid-option')
+  assert.deepEqual(await api.changes('people'), [])
+  const plain = await api.service.transaction((() => 5) as unknown as () => Promise<number>)
+  assert.equal(plain.value, 5)
+})
+
+test('an operation that nobody waits for ends no process when it fails', async () => {
+  const script = `
+    const { createMemoryLog } = await import('lockstep/log')
+    const { defineResource, openService } = await import('lockstep/service')
+    const people = defineResource('people', { schema: { type: 'object', required: ['name'] } })
+    const log = createMemoryLog()
+    const service = await openService({ resources: [people], log })
+    await service.transaction(tx => { tx.create(people, {}) }).catch(error => console.log(error.code))
+    await service.transaction(async tx => { tx.create(people, {}); throw new Error('own') }).catch(error => console.log(error.message))
+    await new Promise(done => setImmediate(done))
+    await service.close()
+    await log.close()
+    console.log('end')`
+  const { stdout } = await promisify(execFile)(process.execPath, ['--input-type=module', '-e', script], {
+    cwd: new URL('../..', import.meta.url),
+  })
+  assert.deepEqual(stdout.trim().split('\n'), ['invalid-option', 'own', 'end'])
+})
+
+test('a write inside a transaction on the same log is refused at once; one that it has set going may come after', async () => {
+  await using api = await openTestService()
+  await using other = await openTestService()
+  const create = (service: TestService, id: string): Promise<unknown> =>
+    service.service.transaction(tx => tx.create(people, { id, name: 'N' }))
+  let after: Promise<unknown> = Promise.resolve()
+  const over = Promise.withResolvers<void>()
+  await api.service.transaction(async tx => {
+    await tx.create(people, { id: 'ann', name: 'Ann' })
+    await assert.rejects(create(api, 'eve'), /^LockstepError: A write was begun inside a transaction/)
+    await create(other, 'bob')
+    const { status } = await api.ask('POST', '/people', { body: { name: 'Eve' } })
+    assert.equal(status, 500)
+    after = over.promise.then(() => create(api, 'carl'))
+  })
+  over.resolve()
+  await after
+  assert.deepEqual(
+    (await api.changes('people')).map(({ resource }) => resource),
+    ['/people/ann', '/people/carl'],
+  )
+  assert.equal((await other.changes('people')).length, 1)
+  assert.match(String(api.errors.splice(0)[0]?.error), /inside a transaction/)
 })
 
 /** Fails to compile where the types are not the same. */
