@@ -17,7 +17,7 @@ const people = 1_000
 const perWork = 5_000
 
 runProgram<PageOptions>(async ({ file, rows }) => {
-  const log = await openSqliteLog({ file, synchronous: 'NORMAL' })
+  const log = await openSqliteLog({ file })
   await fill(log, rows)
   return {
     commands: {

@@ -45,11 +45,6 @@ import { SqliteStreams } from './sqlite-streams.ts'
 export interface SqliteLogOptions extends GroupCommitOptions {
   /** The database file; it and its folder are made where they are missing. `<file>.guard` is kept beside it. */
   readonly file: string
-  /**
-   * When a commit is durable: `FULL` survives a power cut; `NORMAL` may lose the last commits at one (after which
-   * the epochs are renewed). @default 'FULL'
-   */
-  readonly synchronous?: 'FULL' | 'NORMAL'
   /** Hears what fails or is noticed in the background. @default writes to stderr */
   readonly onError?: ReportError
   /** The wall clock, in milliseconds since 1970. @default Date.now */
@@ -74,14 +69,14 @@ const noteDelayMs = 1_000
  * release; `log-failed` where it or its guard file cannot be used.
  */
 export async function openSqliteLog(options: SqliteLogOptions): Promise<SqliteLog> {
-  const { file, synchronous = 'FULL' } = options
+  const { file } = options
   if (file === '' || file === ':memory:') {
     throw new LockstepError(
       'invalid-option',
       `The file is ${quote(file)}. Give a path, or use createMemoryLog().`,
     )
   }
-  return await openLogIn(await openStore(resolve(file), synchronous), options)
+  return await openLogIn(await openStore(resolve(file)), options)
 }
 
 /** Opens the change log in a store that is open; closing the log closes it. */

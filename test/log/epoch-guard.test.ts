@@ -248,7 +248,7 @@ describe('while the log is open', () => {
   })
 
   test('writes are refused once the database was set back in its own file', async () => {
-    const store = await openStore(newFile(), 'FULL')
+    const store = await openStore(newFile())
     const log = await openLogIn(store, { file: store.file, onError: () => {} })
     await log.ensureStreams(['people'])
     store.database.exec("UPDATE lockstep_meta SET value = 'an older word' WHERE key = 'nonce'")
@@ -317,7 +317,7 @@ async function assertRenewed(file: string, before: Head, version: number): Promi
 
 /** Runs a step of the guard in a transaction that never comes to its commit. */
 async function crashWhile(file: string, step: (guard: SqliteGuard) => unknown): Promise<void> {
-  const store: SqliteStore = await openStore(file, 'FULL')
+  const store: SqliteStore = await openStore(file)
   await store.begin()
   step(new SqliteGuard(store, () => `word${Math.random()}`))
   store.rollback()

@@ -59,22 +59,15 @@ test('writes that wait together share one commit', async () => {
   assert.deepEqual([log.counts.works, log.counts.changes], [1_067, 1_067])
 })
 
-test('the commits are synchronized to the disk, unless the option says otherwise', async () => {
-  for (const [synchronous, value] of [
-    [undefined, 2],
-    ['FULL', 2],
-    ['NORMAL', 1],
-  ] as const) {
-    const file = newFile()
-    const store = await openStore(file, synchronous ?? 'FULL')
-    assert.equal(store.database.prepare('PRAGMA synchronous').get()?.['synchronous'], value)
-    assert.equal(store.database.prepare('PRAGMA journal_mode').get()?.['journal_mode'], 'wal')
-    store.close()
-  }
+test('the commits are synchronized to the disk', async () => {
+  const store = await openStore(newFile())
+  assert.equal(store.database.prepare('PRAGMA synchronous').get()?.['synchronous'], 2)
+  assert.equal(store.database.prepare('PRAGMA journal_mode').get()?.['journal_mode'], 'wal')
+  store.close()
 })
 
 test('an onError that throws when a commit fails does not stop the log', async () => {
-  const store = await openStore(newFile(), 'FULL')
+  const store = await openStore(newFile())
   const onError = (): never => {
     throw new Error('the reporter fails')
   }
@@ -89,7 +82,7 @@ test('an onError that throws when a commit fails does not stop the log', async (
 })
 
 test('when the disk is full all works of the batch fail, and the log goes on when there is room', async () => {
-  const store = await openStore(newFile(), 'FULL')
+  const store = await openStore(newFile())
   const errors: unknown[] = []
   await using log = await openLogIn(store, {
     file: store.file,

@@ -186,8 +186,8 @@ test('4.13 a retry that reaches another process on the same file gets the first 
   const folder = await mkdtemp(join(tmpdir(), 'lockstep-retry-'))
   try {
     const file = join(folder, 'log.db')
-    await using one = await openSqliteLog({ file, synchronous: 'NORMAL' })
-    await using two = await openSqliteLog({ file, synchronous: 'NORMAL' })
+    await using one = await openSqliteLog({ file })
+    await using two = await openSqliteLog({ file })
     await using first = await openTestService({ log: one })
     await using second = await openTestService({ log: two })
     const options = { headers: { 'idempotency-key': 'k' }, body: { name: 'Ann' } }

@@ -52,7 +52,7 @@ export type LogKind = (typeof logKinds)[number]
 export async function openTestLog(kind: LogKind): Promise<ChangeLog> {
   if (kind === 'memory') return createMemoryLog()
   const folder = await mkdtemp(join(tmpdir(), 'lockstep-service-'))
-  const log = await openSqliteLog({ file: join(folder, 'log.db'), synchronous: 'NORMAL' })
+  const log = await openSqliteLog({ file: join(folder, 'log.db') })
   const close = log.close.bind(log)
   log.close = async () => {
     await close()
