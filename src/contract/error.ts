@@ -27,6 +27,7 @@ export type ErrorCode =
   | 'json-too-deep'
   | 'invalid-state'
   | 'invalid-id'
+  | 'invalid-bulk'
   | 'invalid-patch'
   | 'patch-conflict'
   | 'not-found'
@@ -73,6 +74,7 @@ export const errorCodes: Readonly<Record<ErrorCode, ErrorEntry>> = {
   'json-too-deep': { status: 422, retry: false, title: 'The JSON is nested too deeply' },
   'invalid-state': { status: 422, retry: false, title: 'The state does not fit the schema' },
   'invalid-id': { status: 422, retry: false, title: 'The id cannot be used' },
+  'invalid-bulk': { status: 422, retry: false, title: 'The body is not a bulk of operations' },
   'invalid-patch': { status: 422, retry: false, title: 'The body is not a JSON Patch' },
   'patch-conflict': { status: 409, retry: false, title: 'The patch does not fit the resource as it is' },
   'not-found': { status: 404, retry: false, title: 'There is no such resource' },

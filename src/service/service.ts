@@ -6,16 +6,20 @@
  */
 import type { Broker } from '../broker/broker.ts'
 import {
+  checkMethods,
+  checkOptions,
   checkTopicPrefix,
   createErrorReport,
   type Head,
   LockstepError,
   type Marker,
+  type OptionNames,
   quote,
   type ReportError,
 } from '../contract/index.ts'
 import type { ChangeLog, Retention } from '../log/change-log.ts'
 import { createHeadWatch } from './head-watch.ts'
+import { type BulkOptions, readBulkOptions } from './http/bulk-request.ts'
 import type { HandlerContext } from './http/context.ts'
 import type { Exchange, Reply } from './http/exchange.ts'
 import { createFetchHandler, type FetchHandler } from './http/fetch.ts'
@@ -42,6 +46,8 @@ export interface ServiceOptions {
   readonly retention?: Retention
   /** Event streams that may be open at once. @default 10_000 */
   readonly maxEventStreams?: number
+  /** Limits of `POST /{collection}/_bulk`. */
+  readonly bulk?: BulkOptions
   /**
    * Says who a request comes from, so that idempotency keys of different callers never meet: the name of the user
    * that the application has authenticated. @default all callers are one
@@ -100,6 +106,7 @@ const pruneEveryMs = 60_000
 
 /** Opens a service on its log: makes the streams known, starts relay and retention. Errors: `invalid-option`, those of the log. */
 export async function openService(options: ServiceOptions): Promise<Service> {
+  checkServiceOptions(options)
   const { log, broker } = options
   const onError = createErrorReport(options.onError)
   const now = options.now ?? Date.now
@@ -128,6 +135,7 @@ export async function openService(options: ServiceOptions): Promise<Service> {
     closing: closing.signal,
     headEveryMs: relayOptions.headEveryMs,
     maxEventStreams,
+    bulk: readBulkOptions(options.bulk),
     principal: options.principal,
     runningScopes: new Set(),
     eventStreams: 0,
@@ -208,6 +216,49 @@ function startPruning(
       await running
     },
   }
+}
+
+const optionNames: OptionNames<ServiceOptions> = {
+  resources: true,
+  log: true,
+  broker: true,
+  root: true,
+  topicPrefix: true,
+  relay: true,
+  retention: true,
+  maxEventStreams: true,
+  principal: true,
+  onError: true,
+  now: true,
+}
+
+/** Errors: `invalid-option`. */
+function checkServiceOptions(options: ServiceOptions): void {
+  checkOptions('openService', options, optionNames)
+  const { resources, log, broker } = options
+  if (!Array.isArray(resources) || resources.length === 0) {
+    throw new LockstepError(
+      'invalid-option',
+      'openService was given no resources. Give at least one: resources: [defineResource(…)].',
+    )
+  }
+  for (const resource of resources) {
+    const advice = 'Give what defineResource returns.'
+    checkMethods('One of the resources of openService', resource, ['validate', 'in'], advice)
+  }
+  checkMethods(
+    'The log of openService',
+    log,
+    ['ensureStreams', 'write', 'head'],
+    'Give one: log: await openSqliteLog({ file: "data.db" }), or createMemoryLog().',
+  )
+  if (broker === undefined) return
+  checkMethods(
+    'The broker of openService',
+    broker,
+    ['publish', 'onConnection'],
+    'Give a connection: broker: await connectMqtt("mqtt://localhost"), or await openEmbeddedBroker().',
+  )
 }
 
 function indexByRoute(resources: readonly Resource<object>[]): Map<string, Resource<object>> {

@@ -82,6 +82,40 @@ test('4.13 a POST whose answer was lost with the service is answered by the retr
   assert.deepEqual([...received.values()], [message])
 })
 
+test('4.13 4.15 a bulk that the service did not survive is finished by the retry, with one message per operation', async () => {
+  await using world = await openWorld()
+  const { service, until } = world
+  const operations = Array.from({ length: 1_000 }, (_, index) => ({
+    method: 'POST',
+    body: { name: String(index) },
+  }))
+  const send = (): Promise<Response> =>
+    fetch(`${service.url}/people/_bulk`, {
+      method: 'POST',
+      headers: { 'idempotency-key': 'once', 'content-type': 'application/json' },
+      body: JSON.stringify({ operations }),
+    })
+  const lost = send().then(
+    response => response.arrayBuffer(),
+    () => undefined,
+  )
+  await until(({ event }) => event === 'created')
+  await service.kill()
+  await lost
+  await service.start()
+
+  const { results } = (await (await send()).json()) as {
+    results: { status: number; path: string; replayed?: boolean }[]
+  }
+  assert.ok(results.every(({ status }) => status === 201))
+  assert.ok(results.some(({ replayed }) => replayed))
+  const feed = await readFeed(service.url)
+  assert.deepEqual(
+    feed.map(({ resource }) => resource),
+    results.map(({ path }) => path),
+  )
+})
+
 test('4.13 under kill -9 at any moment, each key gives exactly one resource and one message', async () => {
   await using world = await openWorld()
   const { service, received, until } = world

@@ -17,6 +17,7 @@ import type { ChangeLog } from '../../log/change-log.ts'
 import type { HeadWatch } from '../head-watch.ts'
 import type { Resource } from '../resource.ts'
 import type { Share } from '../share.ts'
+import type { BulkOptions } from './bulk-request.ts'
 import type { Exchange, Reply } from './exchange.ts'
 
 export interface HandlerContext {
@@ -35,6 +36,7 @@ export interface HandlerContext {
   /** How often an event stream tells the head. */
   readonly headEveryMs: number
   readonly maxEventStreams: number
+  readonly bulk: Required<BulkOptions>
   /** Who a request comes from, where the application can tell. */
   readonly principal?: (exchange: Exchange) => string | undefined
   /** What requests with an idempotency key are running now; see idempotency.ts. */

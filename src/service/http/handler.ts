@@ -11,6 +11,7 @@ import {
   quote,
 } from '../../contract/index.ts'
 import type { Resource } from '../resource.ts'
+import { writeBulk } from './bulk.ts'
 import { type HandlerContext, type Methods, negotiate, type Route, setMirrorHeaders } from './context.ts'
 import { type Exchange, jsonType, type Reply, readQuery, replyToError } from './exchange.ts'
 import { readFeed } from './feed.ts'
@@ -28,6 +29,8 @@ const resourceMethods: Methods = {
   OPTIONS: replyWithMethods,
 }
 const feedMethods: Methods = { GET: readFeed, HEAD: readFeed, OPTIONS: replyWithMethods }
+
+const bulkMethods: Methods = { POST: writeBulk, OPTIONS: replyWithMethods }
 
 /** Answers one request. Never rejects. */
 export async function handle(context: HandlerContext, exchange: Exchange): Promise<Reply> {
@@ -68,13 +71,17 @@ interface Found {
 function findTarget(context: HandlerContext, exchange: Exchange, below: string): Found {
   const segments = below.slice(1).split('/').map(decodeSegment)
   const isFeed = segments.length === 2 && segments[1] === '_changes'
-  if (!isFeed && segments.some(isReservedSegment)) throw notFound(context, exchange)
-  const target = formatPath(isFeed ? segments.slice(0, 1) : segments)
+  const isBulk = segments.length % 2 === 0 && segments.at(-1) === '_bulk'
+  const place = isFeed || isBulk ? segments.slice(0, -1) : segments
+  if (place.some(isReservedSegment)) throw notFound(context, exchange)
+  const target = formatPath(place)
   // Of the canonical path: a decoded segment may hold a slash and would then be taken for two.
   const names = target.path.slice(1).split('/')
   const resource = context.routes.get(names.filter((_, index) => index % 2 === 0).join('/'))
   if (resource === undefined) throw notFound(context, exchange)
-  const methods = isFeed ? feedMethods : target.kind === 'collection' ? collectionMethods : resourceMethods
+  if (isFeed) return { target, resource, methods: feedMethods }
+  if (isBulk) return { target, resource, methods: bulkMethods }
+  const methods = target.kind === 'collection' ? collectionMethods : resourceMethods
   return { target, resource, methods }
 }
 
