@@ -6,7 +6,14 @@
  */
 import { join } from 'node:path'
 import { loadCore, serverCore, startProcess } from './harness/measured-process.ts'
-import type { Column, Figures, Prepared, Question, Setting } from './harness/question.ts'
+import {
+  type Column,
+  type Figures,
+  type Prepared,
+  type Question,
+  ratio,
+  type Setting,
+} from './harness/question.ts'
 import type { CatchUpOptions, CatchUpResult } from './programs/catch-up-follower.ts'
 import type { ServiceProgramReady } from './programs/lockstep-service.ts'
 
@@ -29,7 +36,7 @@ const columns: readonly Column[] = [
 export const question: Question = {
   name: 'catch-up',
   title: 'Catching up by the feed over HTTP: from the first request to the copy that is right',
-  budgetS: { full: 90, quick: 8 },
+  budgetS: { full: 60, quick: 7 },
   prepare,
 }
 
@@ -53,6 +60,11 @@ async function prepare({ quick, folder }: Setting): Promise<Prepared> {
         target: { atLeast: 100_000 },
         unit: '/s',
         digits: 0,
+      },
+      {
+        text: `${names.client} : ${names.plain}`,
+        value: ratio(names.client, names.plain, 'changesPerS'),
+        target: { atLeast: 1 },
       },
     ],
     notes: [

@@ -9,7 +9,7 @@ const name = "Lockstep's client"
 export const question: Question = {
   name: 'memory',
   title: 'Memory of a follower of 100,000 resources: heap and external, after a garbage collection',
-  budgetS: { full: 20, quick: 4 },
+  budgetS: { full: 15, quick: 3 },
   prepare,
 }
 

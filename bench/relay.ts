@@ -34,13 +34,13 @@ const columns: readonly Column[] = [
 export const question: Question = {
   name: 'relay',
   title: 'Relay: publishing a backlog of changes at QoS 1, no subscribers',
-  budgetS: { full: 60, quick: 7 },
+  budgetS: { full: 55, quick: 6 },
   prepare,
 }
 
 async function prepare(setting: Setting): Promise<Prepared> {
   const { quick, folder, mosquitto: installed } = setting
-  const changes = quick ? 10_000 : 50_000
+  const changes = quick ? 5_000 : 50_000
   const mosquitto = installed === undefined ? undefined : await startMosquitto(installed, folder)
   const variants: Variant[] = []
   const add = (name: string, options: Omit<RelayOptions, 'file' | 'changes'>): void => {

@@ -5,7 +5,7 @@
  * missed; the exit code tells only whether everything was measured.
  */
 import { spawnSync } from 'node:child_process'
-import { existsSync, readFileSync } from 'node:fs'
+import { existsSync, readFileSync, rmSync } from 'node:fs'
 import { mkdir, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
@@ -38,26 +38,23 @@ installPeers()
 const startMs = performance.now()
 const folder = join(root, '.lockstep', `bench-${process.pid}`)
 await mkdir(folder, { recursive: true })
-process.once('SIGINT', () => process.exit(130))
+process.once('exit', () => rmSync(folder, { recursive: true, force: true }))
+for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => process.exit(130))
 const mosquitto = findMosquitto()
 const answers: Answer[] = []
 let failures = 0
-try {
-  progress('looking at the machine')
-  const machine = await readMachine(folder, mosquitto, readVersions())
-  if (machine.busyBefore > 0.1) {
-    progress(`others use ${Math.round(machine.busyBefore * 100)} % of the processors: do not quote this run`)
+progress('looking at the machine')
+const machine = await readMachine(folder, mosquitto, readVersions())
+if (machine.busyBefore > 0.1) {
+  progress(`others use ${Math.round(machine.busyBefore * 100)} % of the processors: do not quote this run`)
+}
+for (const question of asked) {
+  try {
+    answers.push(await ask(question, machine))
+  } catch (error) {
+    failures++
+    progress(`${question.name} could not be measured: ${error instanceof Error ? error.stack : error}`)
   }
-  for (const question of asked) {
-    try {
-      answers.push(await ask(question, machine))
-    } catch (error) {
-      failures++
-      progress(`${question.name} could not be measured: ${error instanceof Error ? error.stack : error}`)
-    }
-  }
-} finally {
-  await rm(folder, { recursive: true, force: true })
 }
 progress(`done in ${Math.round((performance.now() - startMs) / 1_000)} s`)
 for (const { question, claims } of answers) {
@@ -74,8 +71,10 @@ async function ask(question: Question, machine: Machine): Promise<Answer> {
   say('preparing')
   const deadlineMs = performance.now() + question.budgetS[quick ? 'quick' : 'full'] * 1_000
   await using prepared = await question.prepare({ quick, folder: own, mosquitto, progress: say })
-  const rounds = await measureRounds(prepared, say, deadlineMs)
-  const answer = createAnswer(question, prepared, rounds, { machine, quick })
+  const measured = await measureRounds(prepared, say, deadlineMs)
+  const answer = createAnswer(question, prepared, measured, { machine, quick })
+  if (answer.busy.median > 0.1 || answer.busy.max > 0.5)
+    say('others were at work meanwhile: do not quote this run')
   const text = formatAnswer(answer)
   console.log(`\n${text}`)
   if (results !== undefined) {

@@ -53,7 +53,7 @@ function readVersion(mosquitto: string): string {
 }
 
 /** The share of all processors that is in use while this process does nothing. */
-async function measureBusy(ms: number): Promise<number> {
+export async function measureBusy(ms: number): Promise<number> {
   const before = readTicks()
   await new Promise(resolve => setTimeout(resolve, ms))
   const after = readTicks()

@@ -25,9 +25,12 @@ export async function startMosquitto(program: string, folder: string): Promise<M
   await writeFile(file, `${lines.join('\n')}\nlog_dest stderr\n`)
   const [command, ...args] = pinned(loadCore, [program, '-c', file])
   const child = spawn(command, args, { stdio: ['ignore', 'ignore', 'pipe'] })
+  const kill = (): void => void child.kill('SIGKILL')
   const gone = new Promise<void>(resolve => child.once('exit', () => resolve()))
+  process.once('exit', kill)
   const stop = async (): Promise<void> => {
-    child.kill('SIGKILL')
+    process.off('exit', kill)
+    kill()
     await gone
   }
   await new Promise<void>((resolve, reject) => {

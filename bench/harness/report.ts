@@ -1,6 +1,7 @@
 /** The answer to a question: as data for a file, and as Markdown for people. */
 import type { Machine } from './machine.ts'
 import type { Claim, Column, Prepared, Question, Round } from './question.ts'
+import type { Measured } from './rounds.ts'
 import { type Summary, summarize } from './summary.ts'
 
 /** `within noise`: some rounds said the other. */
@@ -22,6 +23,8 @@ export interface Answer {
   readonly machine: Machine
   readonly columns: readonly Column[]
   readonly rounds: readonly Round[]
+  /** The share of the processors that others used, between the measurements. */
+  readonly busy: Summary
   readonly variants: readonly { readonly name: string; readonly figures: Readonly<Record<string, Summary>> }[]
   readonly claims: readonly ClaimAnswer[]
   readonly notes: readonly string[]
@@ -31,7 +34,7 @@ export interface Answer {
 export function createAnswer(
   { name: question, title }: Question,
   { columns, variants, claims, notes }: Prepared,
-  rounds: readonly Round[],
+  { rounds, busy }: Measured,
   { machine, quick }: { machine: Machine; quick: boolean },
 ): Answer {
   return {
@@ -41,6 +44,7 @@ export function createAnswer(
     machine,
     columns,
     rounds,
+    busy: summarize(busy),
     variants: variants.map(({ name }) => ({ name, figures: summarizeFigures(name, columns, rounds) })),
     claims: claims.map(claim => judge(claim, rounds)),
     notes,
@@ -93,8 +97,8 @@ export function formatAnswer(answer: Answer): string {
     ...(claims.length > 0
       ? [formatTable(['compared within each round', 'value', 'target', 'verdict'], verdicts)]
       : []),
-    `${quick ? 'QUICK RUN, too short to be quoted. ' : ''}Medians of ${rounds.length} interleaved rounds (lowest–highest). ${notes.join(' ')}`,
-    formatMachine(answer.machine),
+    `${quick ? 'QUICK RUN, too short to be quoted. ' : ''}${rounds.length === 1 ? 'One round.' : `Medians of ${rounds.length} interleaved rounds (lowest–highest).`} ${notes.join(' ')}`,
+    formatMachine(answer),
   ]
   return `${parts.join('\n\n')}\n`
 }
@@ -127,14 +131,14 @@ function formatTable(head: readonly string[], rows: readonly (readonly string[])
   return [format(head), line, ...rows.map(format)].join('\n')
 }
 
-function formatMachine(machine: Machine): string {
-  const { date, cpu, cores, memoryGib, system, node, sqlite, versions, pinned, fdatasyncUs, busyBefore } =
-    machine
+function formatMachine({ machine, busy }: Answer): string {
+  const { date, cpu, cores, memoryGib, system, node, sqlite, versions, pinned, fdatasyncUs } = machine
+  const percent = (share: number): number => Math.round(share * 100)
   const all = Object.entries({ node: node.slice(1), sqlite, ...versions })
   return [
     `${date.slice(0, 10)}, ${cpu}, ${cores} cores, ${memoryGib} GiB, ${system};`,
     pinned ? 'server on core 0, load and brokers on core 1;' : 'processes not pinned to cores;',
-    `4 KiB write + fdatasync ${fdatasyncUs} µs; ${Math.round(busyBefore * 100)} % busy before the run.`,
+    `4 KiB write + fdatasync ${fdatasyncUs} µs; others used ${percent(busy.median)} % (${percent(busy.min)}–${percent(busy.max)} %) of the processors.`,
     `${all.map(([name, version]) => `${name} ${version}`).join(', ')}.`,
   ].join(' ')
 }
