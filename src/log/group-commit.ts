@@ -196,7 +196,7 @@ export class GroupCommit {
   #inTime(work: Waiting['work'], transaction: BatchTransaction): Promise<unknown> {
     return new Promise((resolve, reject) => {
       const timer = setTimeout(() => {
-        const message = `The transaction took over ${this.#transactionTimeoutMs} ms, so it was undone. Try again.`
+        const message = `The transaction took over ${this.#transactionTimeoutMs} ms, so it was undone. Await nothing in it but its own operations, and try again.`
         reject(new LockstepError('transaction-timeout', message))
       }, this.#transactionTimeoutMs)
       const settle = (): void => clearTimeout(timer)
