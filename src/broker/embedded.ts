@@ -5,7 +5,7 @@
  * WebSocket. Who may do what is in embedded-policy.ts: anyone may subscribe, only publishers may publish. Open it
  * to a network (`host`) only where whoever is on it may read all, or name the `readers`.
  */
-import { createErrorReport, LockstepError, quote, type ReportError } from '../contract/index.ts'
+import { checkOptions, createErrorReport, LockstepError, quote, type ReportError } from '../contract/index.ts'
 import { closeAedes, startAedes } from './embedded-aedes.ts'
 import { concurrency, type EmbeddedBroker, InsideBroker } from './embedded-broker.ts'
 import { openListener } from './embedded-listener.ts'
@@ -51,6 +51,16 @@ export interface EmbeddedBrokerLimits {
  * Errors: `port-taken`, `invalid-option`, `missing-dependency`; of `publish` also `message-too-large`, `overloaded`.
  */
 export async function openEmbeddedBroker(options: EmbeddedBrokerOptions = {}): Promise<EmbeddedBroker> {
+  checkOptions('openEmbeddedBroker', options, {
+    host: true,
+    port: true,
+    publishers: true,
+    readers: true,
+    connectTimeoutMs: true,
+    drainTimeoutMs: true,
+    limits: true,
+    onError: true,
+  })
   const { host = '127.0.0.1', port = 1883, connectTimeoutMs = 10_000, drainTimeoutMs = 1_000 } = options
   const limits = readLimits(options.limits)
   const report = createErrorReport(options.onError)
@@ -103,6 +113,13 @@ export async function openEmbeddedBroker(options: EmbeddedBrokerOptions = {}): P
 type Limits = Required<EmbeddedBrokerLimits>
 
 function readLimits(limits: EmbeddedBrokerLimits = {}): Limits {
+  checkOptions('limits of openEmbeddedBroker', limits, {
+    maxConnections: true,
+    maxPacketBytes: true,
+    maxSubscriptions: true,
+    maxWaitingBytes: true,
+    maxRetained: true,
+  })
   const read = {
     maxConnections: limits.maxConnections ?? 10_000,
     maxPacketBytes: limits.maxPacketBytes ?? 327_680,

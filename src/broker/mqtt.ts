@@ -5,7 +5,14 @@
  * depends on no session, queue, retained message or will of the broker. PROTOCOL.md §6.
  */
 import { randomBytes } from 'node:crypto'
-import { createErrorReport, LockstepError, quote, type ReportError } from '../contract/index.ts'
+import {
+  checkOptions,
+  createErrorReport,
+  LockstepError,
+  type OptionNames,
+  quote,
+  type ReportError,
+} from '../contract/index.ts'
 import type { Broker } from './broker.ts'
 import { parseMqttUrl } from './mqtt-address.ts'
 import { MqttBroker, type MqttBrokerSettings } from './mqtt-broker.ts'
@@ -73,7 +80,23 @@ async function loadMqtt(): Promise<MqttConnect> {
   }
 }
 
+const optionNames: OptionNames<ConnectMqttOptions> = {
+  clientId: true,
+  username: true,
+  password: true,
+  protocolVersion: true,
+  ca: true,
+  cert: true,
+  key: true,
+  keepaliveMs: true,
+  connectTimeoutMs: true,
+  retry: true,
+  limits: true,
+  onError: true,
+}
+
 function readSettings(url: string, options: ConnectMqttOptions): MqttBrokerSettings {
+  checkOptions('connectMqtt', options, optionNames)
   const address = parseMqttUrl(url)
   const { protocolVersion = 4, retry = {}, limits = {} } = options
   if (protocolVersion !== 4 && protocolVersion !== 5) {
@@ -84,6 +107,12 @@ function readSettings(url: string, options: ConnectMqttOptions): MqttBrokerSetti
   if (password !== undefined && username === undefined) {
     throw new LockstepError('invalid-option', 'There is a password and no user name. Give username too.')
   }
+  checkOptions('retry of connectMqtt', retry, { minDelayMs: true, maxDelayMs: true })
+  checkOptions('limits of connectMqtt', limits, {
+    maxInFlight: true,
+    maxWaiting: true,
+    maxPayloadBytes: true,
+  })
   const minDelayMs = atLeast(1, 'retry.minDelayMs', retry.minDelayMs ?? 200)
   return {
     address,

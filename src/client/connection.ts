@@ -6,9 +6,12 @@
  */
 import type { Broker } from '../broker/broker.ts'
 import {
+  checkMethods,
+  checkOptions,
   checkTopicPrefix,
   createErrorReport,
   LockstepError,
+  type OptionNames,
   parsePath,
   quote,
   type ReportError,
@@ -75,6 +78,7 @@ export interface Connection<Api = UnknownApi> extends AsyncDisposable {
  *     await people.ready
  */
 export async function connect<Api = UnknownApi>(options: ConnectOptions): Promise<Connection<Api>> {
+  checkOptions('connect', options, optionNames)
   const onError = createErrorReport(options.onError)
   const source = chooseSource(options)
   const api = createApi({
@@ -126,6 +130,19 @@ export async function connect<Api = UnknownApi>(options: ConnectOptions): Promis
   return { follow: follow as Connection<Api>['follow'], close, [Symbol.asyncDispose]: close }
 }
 
+const optionNames: OptionNames<ConnectOptions> = {
+  api: true,
+  broker: true,
+  source: true,
+  headers: true,
+  topicPrefix: true,
+  timeoutMs: true,
+  onError: true,
+  fetch: true,
+  clock: true,
+  random: true,
+}
+
 function chooseSource({ source = 'auto', broker }: ConnectOptions): 'mqtt' | 'sse' {
   if (source === 'mqtt' && broker === undefined) {
     throw new LockstepError('invalid-option', 'The source "mqtt" needs a broker. Give its URL, or use "sse".')
@@ -148,6 +165,12 @@ function parseRoot(text: string | URL): URL {
       `The API root ${quote(text)} is no URL. Give one such as "https://example.com/api/v1".`,
     )
   }
+  if (root.search !== '' || root.hash !== '') {
+    throw new LockstepError(
+      'invalid-option',
+      `The API root ${quote(text)} has a query or fragment, which would be lost. Leave it out; tokens go into headers.`,
+    )
+  }
   return root
 }
 
@@ -158,6 +181,10 @@ function isBroker(broker: ConnectOptions['broker']): broker is Broker {
 /** The MQTT adapter is loaded by those who give a URL only: browsers bring a connection of their own, or use SSE. */
 async function openBroker(broker: string | URL | Broker, onError: ReportError): Promise<Broker> {
   if (isBroker(broker)) return broker
+  if (typeof broker !== 'string' && !(broker instanceof URL)) {
+    const advice = 'Give its URL, or a connection: await connectMqtt(…).'
+    checkMethods('The broker of connect', broker, ['subscribe', 'onConnection'], advice)
+  }
   const { connectMqtt } = await import('../broker/mqtt.ts')
   return await connectMqtt(String(broker), { onError })
 }

@@ -4,7 +4,13 @@
  * Everything is lost when the process ends, and each log starts with new epochs. Listing a collection sorts it
  * each time, so it is not meant for large ones. PROTOCOL.md §7.
  */
-import { completeMessage, createErrorReport, type Head, type ReportError } from '../contract/index.ts'
+import {
+  checkOptions,
+  completeMessage,
+  createErrorReport,
+  type Head,
+  type ReportError,
+} from '../contract/index.ts'
 import {
   type Batch,
   type BatchedChange,
@@ -75,6 +81,14 @@ interface MemoryResource extends ResourceState {
 
 /** Creates an empty change log in memory. */
 export function createMemoryLog(options: MemoryLogOptions = {}): MemoryLog {
+  checkOptions('createMemoryLog', options, {
+    onError: true,
+    now: true,
+    image: true,
+    maxWaitingWrites: true,
+    maxTransactionChanges: true,
+    transactionTimeoutMs: true,
+  })
   return new OpenMemoryLog(options)
 }
 

@@ -7,7 +7,9 @@
  */
 import { resolve } from 'node:path'
 import {
+  checkOptions,
   createErrorReport,
+  describeValue,
   type Head,
   isLockstepError,
   LockstepError,
@@ -69,7 +71,21 @@ const noteDelayMs = 1_000
  * release; `log-failed` where it or its guard file cannot be used.
  */
 export async function openSqliteLog(options: SqliteLogOptions): Promise<SqliteLog> {
+  checkOptions('openSqliteLog', options, {
+    file: true,
+    onError: true,
+    now: true,
+    maxWaitingWrites: true,
+    maxTransactionChanges: true,
+    transactionTimeoutMs: true,
+  })
   const { file } = options
+  if (typeof file !== 'string') {
+    throw new LockstepError(
+      'invalid-option',
+      `The file of openSqliteLog is ${describeValue(file)}. Give a path, such as { file: "data.db" }.`,
+    )
+  }
   if (file === '' || file === ':memory:') {
     throw new LockstepError(
       'invalid-option',

@@ -359,6 +359,10 @@ test('options that cannot be used are refused, with what to give instead', async
     [{ api: 'http://a', source: 'carrier pigeon' }, /Give mqtt, sse or auto/],
     [{ api: 'http://a', topicPrefix: 'x' }, /topic prefix/],
     [{ api: 'http://a', broker: 'http://b' }, /mqtt/],
+    [{ api: 'http://a/api/?token=1' }, /query or fragment.*headers/],
+    [{ api: 'http://a', broker: Promise.resolve() }, /did you forget await/],
+    [{ api: 'http://a', url: 'http://b' }, /no option "url"/],
+    [undefined, /undefined where its options go/],
   ] as const) {
     await assert.rejects(connect(options as unknown as ConnectOptions), (error: Error) => {
       assert.ok(isLockstepError(error, 'invalid-option'), error.message)

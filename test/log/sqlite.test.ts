@@ -195,6 +195,10 @@ test('a file that is no database, a folder and a file of nothing are refused wit
   await rejects(openSqliteLog({ file: join(text, 'log.db') }), 'log-failed', /cannot be opened/)
   await rejects(openSqliteLog({ file: ':memory:' }), 'invalid-option', /createMemoryLog/)
   await rejects(openSqliteLog({ file: '' }), 'invalid-option', /Give a path/)
+  const openAny = openSqliteLog as (options?: unknown) => Promise<unknown>
+  await rejects(openAny({}), 'invalid-option', /file of openSqliteLog is undefined\. Give a path/)
+  await rejects(openAny(), 'invalid-option', /undefined where its options go/)
+  await rejects(openAny({ file: ':memory:', path: 'x' }), 'invalid-option', /no option "path"/)
 })
 
 test('the tables may stand in a database that holds others', async () => {

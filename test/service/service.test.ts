@@ -4,6 +4,7 @@ import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { mock, test } from 'node:test'
 import { createMemoryHub } from '../../src/broker/memory.ts'
+import { isLockstepError } from '../../src/contract/index.ts'
 import { createMemoryLog } from '../../src/log/memory.ts'
 import { openService } from '../../src/service/service.ts'
 import { openTestService, people, projects } from '../support/service.ts'
@@ -152,6 +153,30 @@ test('an onError that throws harms no answer', async () => {
   const { status } = await service.fetch(new Request('http://x/people'))
   assert.equal(status, 503)
   await service.close()
+})
+
+test('what is no log, broker or resource, and options that are not known, are refused in words', async () => {
+  await using log = createMemoryLog()
+  const resources = [people]
+  const open = openService as (options: unknown) => Promise<unknown>
+  for (const [options, message] of [
+    [undefined, /openService was given undefined/],
+    [{ resources }, /The log of openService is undefined\. Give one/],
+    [{ resources, log: Promise.resolve(log) }, /a promise \(did you forget await\?\)/],
+    [{ resources, log, broker: 'mqtt://localhost' }, /is the text "mqtt:\/\/localhost".*connectMqtt/],
+    [{ resources, log, broker: Promise.resolve() }, /broker of openService is a promise/],
+    [{ resources: [], log }, /no resources/],
+    [{ resources: people, log }, /no resources/],
+    [{ resources: ['people'], log }, /is the text "people"\. Give what defineResource returns/],
+    [{ resources, log, url: 'http://localhost' }, /no option "url"/],
+    [{ resources, log, relay: { windowsize: 1 } }, /relay of openService has no option "windowsize"/],
+  ] as const) {
+    await assert.rejects(open(options), error => {
+      assert.ok(isLockstepError(error, 'invalid-option'), String(error))
+      assert.match(error.message, message)
+      return true
+    })
+  }
 })
 
 test('what nobody listens to goes to stderr', async () => {
