@@ -227,6 +227,7 @@ const optionNames: OptionNames<ServiceOptions> = {
   relay: true,
   retention: true,
   maxEventStreams: true,
+  bulk: true,
   principal: true,
   onError: true,
   now: true,
