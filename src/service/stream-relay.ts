@@ -7,6 +7,7 @@
 import type { Broker, Delivery } from '../broker/broker.ts'
 import {
   formatHead,
+  formatPosition,
   formatRefMessage,
   formatResetMessage,
   type Head,
@@ -57,6 +58,8 @@ export class StreamRelay {
   #saved: { readonly epoch: string; readonly acked: number } | undefined
   #savedAt = 0
   #headDueAt = 0
+  /** The last kept head that was found ahead of the log. */
+  #reportedHead: string | undefined
   #pausedUntil = 0
   #delayMs = retryDelayMs.first
   /** The log holds changes that did not fit into the window. */
@@ -228,22 +231,26 @@ export class StreamRelay {
       .catch(error => this.#reportUnlessDown(error, 'relay-heads'))
   }
 
-  /** A kept head of this epoch that is ahead of the log says that the log was put back: its numbers must not come again. */
-  #hearHead({ payload, retained }: Delivery): void {
+  /**
+   * A kept head of this epoch that is ahead of the log says that the log was put back, or that somebody lies: whoever
+   * may publish can leave one. So it is reported, once, and nothing is done about it.
+   */
+  #hearHead({ payload, retained, topic }: Delivery): void {
     if (!retained) return
     const { log } = this.#parts
     const check = async (): Promise<void> => {
       const told = parseHead(payload)
       const head = await log.head(this.name)
       if (told.stream !== this.name || told.epoch !== head.epoch || told.seq <= head.seq) return
-      const ahead = `${this.name}:${told.epoch}:${told.seq}`
+      const ahead = formatPosition(told)
+      if (ahead === this.#reportedHead) return
+      this.#reportedHead = ahead
       this.#report(
         new Error(
-          `The broker knows ${ahead}, the log ends at ${head.seq}: it was restored. A new epoch begins.`,
+          `The broker keeps ${ahead} as the head, and the log ends at ${head.seq}. Was the database set back, stop the service, delete the guard file beside the database and start again: that begins a new epoch. If not, somebody else publishes to ${topic}: allow that to the service alone.`,
         ),
         'relay-heads',
       )
-      await log.renewEpoch(this.name)
     }
     check().catch(error => this.#report(error, 'relay-heads'))
   }
