@@ -21,6 +21,8 @@ export interface MqttBrokerSettings extends MqttSessionOptions {
   readonly minDelayMs: number
   readonly maxDelayMs: number
   readonly maxWaiting: number
+  /** Called when a connection is up of which a failure was reported before, once for each report. */
+  readonly onRecovery?: () => void
 }
 
 /** One call of `subscribe`. */
@@ -47,6 +49,7 @@ export class MqttBroker implements Broker {
   #attempt = 0
   #upSinceMs = 0
   #reported = ''
+  #isRecoveryDue = false
   #retryTimer: NodeJS.Timeout | undefined
   #closing: Promise<void> | undefined
 
@@ -151,6 +154,10 @@ export class MqttBroker implements Broker {
     }
     this.#upSinceMs = performance.now()
     this.#window.open(session)
+    if (this.#isRecoveryDue) {
+      this.#isRecoveryDue = false
+      this.#settings.onRecovery?.()
+    }
     this.#state.set(true)
   }
 
@@ -234,6 +241,7 @@ export class MqttBroker implements Broker {
   #report(error: LockstepError): void {
     if (error.message === this.#reported) return
     this.#reported = error.message
+    this.#isRecoveryDue = true
     this.#reportError(error, { stage: 'mqtt connection' })
   }
 

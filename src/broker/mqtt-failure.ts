@@ -74,7 +74,7 @@ function explainNoAnswer(address: MqttAddress, { reason, protocolVersion }: Mqtt
 
 function explainLoss(address: MqttAddress, { reason, clientId }: MqttFailure): string {
   const said = reason === undefined ? 'the broker closed it' : textOf(reason)
-  return `The connection to the broker at ${address.shown} was lost: ${said}. It is connected again; if this repeats, see whether another client uses the id "${clientId}", and read the broker's log.`
+  return `The connection to the broker at ${address.shown} was lost: ${said}. It is being connected again; if this repeats, see whether another client uses the id "${clientId}", and read the broker's log.`
 }
 
 function codeOf(reason: unknown): unknown {

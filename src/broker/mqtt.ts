@@ -39,7 +39,10 @@ export interface ConnectMqttOptions {
   /** The bounds of the waits between attempts to connect; they grow and are random. @default 200 and 5_000 */
   readonly retry?: { readonly minDelayMs?: number; readonly maxDelayMs?: number }
   readonly limits?: MqttLimits
-  /** Is told why there is no connection (once for each cause), and of what fails in the background. @default standard error */
+  /**
+   * Is told why there is no connection (once for each cause), and of what fails in the background; that it is back
+   * is for `onConnection`. @default standard error, also that it is back
+   */
   readonly onError?: ReportError
 }
 
@@ -131,6 +134,11 @@ function readSettings(url: string, options: ConnectMqttOptions): MqttBrokerSetti
     maxInFlight: atLeast(1, 'limits.maxInFlight', limits.maxInFlight ?? 1_000),
     maxWaiting: atLeast(1, 'limits.maxWaiting', limits.maxWaiting ?? 10_000),
     maxPayloadBytes: atLeast(1, 'limits.maxPayloadBytes', limits.maxPayloadBytes ?? 262_144),
+    // Who reads a log that the connection is lost looks there for when it came back.
+    onRecovery:
+      options.onError === undefined
+        ? () => console.error(`lockstep: mqtt connection: The connection to ${address.shown} is up.`)
+        : undefined,
   }
 }
 

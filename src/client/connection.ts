@@ -89,7 +89,7 @@ export async function connect<Api = UnknownApi>(options: ConnectOptions): Promis
     topicPrefix: options.topicPrefix === undefined ? undefined : checkTopicPrefix(options.topicPrefix),
   })
   const isOwnBroker = source === 'mqtt' && !isBroker(options.broker)
-  const broker = source === 'mqtt' ? await openBroker(options.broker!, onError) : undefined
+  const broker = source === 'mqtt' ? await openBroker(options.broker!, options.onError) : undefined
   const openSource: OpenSource = (request, listener) =>
     broker === undefined
       ? openSseSource({ ...request, api }, listener)
@@ -179,7 +179,7 @@ function isBroker(broker: ConnectOptions['broker']): broker is Broker {
 }
 
 /** The MQTT adapter is loaded by those who give a URL only: browsers bring a connection of their own, or use SSE. */
-async function openBroker(broker: string | URL | Broker, onError: ReportError): Promise<Broker> {
+async function openBroker(broker: string | URL | Broker, onError: ReportError | undefined): Promise<Broker> {
   if (isBroker(broker)) return broker
   if (typeof broker !== 'string' && !(broker instanceof URL)) {
     const advice = 'Give its URL, or a connection: await connectMqtt(…).'

@@ -96,6 +96,32 @@ describe('connectMqtt: connecting', () => {
     assert.equal(client.reports.all.length, 1)
   })
 
+  it('says on standard error, where nobody else is told, why it is down and that it is back, each once', async () => {
+    const port = await freePort()
+    const script = `
+      const { once } = await import('node:events')
+      const { connectMqtt, openEmbeddedBroker } = await import('lockstep/broker')
+      const broker = await connectMqtt('mqtt://127.0.0.1:${port}', { retry: { minDelayMs: 1, maxDelayMs: 5 } })
+      const turn = up => new Promise(done => { const end = broker.onConnection(now => now === up && (end(), done())) })
+      for (let times = 0; times < 2; times++) {
+        const listener = await openEmbeddedBroker({ port: ${port} })
+        if (!broker.connected) await turn(true)
+        const down = turn(false)
+        await listener.close()
+        await down
+      }
+      await broker.close()`
+    const { stderr } = await promisify(execFile)(process.execPath, ['--input-type=module', '--eval', script])
+    const lines = stderr.trim().split('\n')
+    const isBack = `lockstep: mqtt connection: The connection to mqtt://127.0.0.1:${port} is up.`
+    const first = lines.indexOf(isBack)
+    assert.ok(first >= 0, stderr)
+    const lost = lines.findIndex(line => /was lost: .+ It is being connected again/.test(line))
+    assert.ok(lost > first, stderr)
+    for (const [index, line] of lines.entries())
+      assert.ok(line !== isBack || lines[index + 1] !== isBack, stderr)
+  })
+
   const refusals: [number, RegExp][] = [
     [1, /does not speak MQTT 3\.1\.1\. Set protocolVersion to 5/],
     [2, /does not take the client id "lockstep-[0-9a-f]{14}"\. Choose another clientId/],
