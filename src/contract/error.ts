@@ -36,6 +36,7 @@ export type ErrorCode =
   | 'method-not-allowed'
   | 'not-acceptable'
   | 'precondition-failed'
+  | 'precondition-required'
   | 'invalid-idempotency-key'
   | 'idempotency-key-reused'
   | 'idempotency-key-in-use'
@@ -83,6 +84,7 @@ export const errorCodes: Readonly<Record<ErrorCode, ErrorEntry>> = {
   'method-not-allowed': { status: 405, retry: false, title: 'The method is not allowed here' },
   'not-acceptable': { status: 406, retry: false, title: 'No representation fits the Accept header' },
   'precondition-failed': { status: 412, retry: false, title: 'The resource is not at the version you named' },
+  'precondition-required': { status: 428, retry: false, title: 'The write needs a condition' },
   'invalid-idempotency-key': { status: 400, retry: false, title: 'The idempotency key cannot be used' },
   'idempotency-key-reused': {
     status: 422,

@@ -31,6 +31,11 @@ export interface ResourceOptions<Schema extends XSchema> {
   readonly maxBodyBytes?: number
   /** Items per page of the list where the request does not say, at most 1,000. @default 100 */
   readonly pageSize?: number
+  /**
+   * Refuses requests that would change or delete what is there without If-Match or If-None-Match (428), so that
+   * nobody overwrites what they have not seen. Writes in-process are not requests. @default false
+   */
+  readonly requirePreconditions?: boolean
 }
 
 /** One collection at its place: `/people`, or `/people/johndoe/friends`. */
@@ -50,6 +55,7 @@ export interface Resource<State extends object> {
   readonly generateId: () => string
   readonly maxBodyBytes: number
   readonly pageSize: number
+  readonly requirePreconditions: boolean
   /** The faults of a state, with a JSON Pointer each; `[]` where it fits the schema. */
   validate(state: JsonObject): readonly Fault[]
   /** The collection at its place: one id for each `{…}` of the template. Errors: `invalid-option`, `invalid-path`. */
@@ -86,8 +92,16 @@ export function defineResource<const Schema extends XSchema>(
     generateId: true,
     maxBodyBytes: true,
     pageSize: true,
+    requirePreconditions: true,
   })
   const { maxBodyBytes = 1_048_576, pageSize = 100, generateId = createTimeSortableId } = options
+  const { requirePreconditions = false } = options
+  if (typeof requirePreconditions !== 'boolean') {
+    throw new LockstepError(
+      'invalid-option',
+      `requirePreconditions of ${quote(template)} is ${quote(requirePreconditions)}. Give true or false.`,
+    )
+  }
   checkCount(template, 'maxBodyBytes', maxBodyBytes, 1_073_741_824)
   checkCount(template, 'pageSize', pageSize, maxPageSize)
   const { schema, validate } = compileSchema(template, options.schema)
@@ -98,6 +112,7 @@ export function defineResource<const Schema extends XSchema>(
     generateId,
     maxBodyBytes,
     pageSize,
+    requirePreconditions,
     validate,
     in(...parentIds) {
       if (parentIds.length !== names.length - 1) {

@@ -1,5 +1,6 @@
 /** What a bulk may ask for: reading its body, with every fault at its place, and the limits of it. PROTOCOL.md §4.15. */
 import {
+  checkOptions,
   type Fault,
   isJsonObject,
   type Json,
@@ -50,6 +51,11 @@ const optional: Readonly<Record<WriteMethod, readonly string[]>> = {
 
 /** Fills in the defaults. Errors: `invalid-option` for what is not a whole number from 1 up. */
 export function readBulkOptions(options: BulkOptions = {}): Required<BulkOptions> {
+  checkOptions('bulk of openService', options, {
+    maxOperations: true,
+    maxBodyBytes: true,
+    maxResultChars: true,
+  })
   const { maxOperations = 1_000, maxBodyBytes = 8_388_608, maxResultChars = 67_108_864 } = options
   const limits = { maxOperations, maxBodyBytes, maxResultChars }
   for (const [name, value] of Object.entries(limits)) {

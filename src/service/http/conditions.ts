@@ -7,6 +7,7 @@ import {
   satisfiesIfNoneMatch,
 } from '../../contract/index.ts'
 import type { WriteContext } from '../mirror.ts'
+import type { Resource } from '../resource.ts'
 
 export interface Conditions {
   readonly ifMatch?: string
@@ -22,12 +23,23 @@ export function refuseConditions({ ifMatch = '*', ifNoneMatch }: Conditions): vo
   )
 }
 
-/** The check to be made before a resource is written. Where the epoch is renewed meanwhile, resources and versions stay as they are. */
+/**
+ * The check to be made before a resource is written. Where the epoch is renewed meanwhile, resources and versions stay
+ * as they are. Errors of the check: `precondition-failed`, `precondition-required`, `invalid-query`.
+ */
 export function createCheck(
+  { requirePreconditions }: Resource<object>,
   { ifMatch, ifNoneMatch }: Conditions,
   epoch: string,
 ): NonNullable<WriteContext['checkBefore']> {
+  const isMissing = requirePreconditions && ifMatch === undefined && ifNoneMatch === undefined
   return (path, before) => {
+    if (isMissing && before.stateText !== undefined) {
+      throw new LockstepError(
+        'precondition-required',
+        `${path} is changed only with a condition. GET it, decide on what it says, and send its ETag as If-Match.`,
+      )
+    }
     const tag = before.stateText === undefined ? undefined : formatResourceTag(epoch, before.version)
     const now = tag === undefined ? 'does not exist' : `has the ETag ${tag}`
     const refuse = (field: string, condition: string): LockstepError =>

@@ -66,7 +66,7 @@ export function prepareOperation(
   epoch: string,
 ): Operation {
   const { method, path, body = null } = request
-  const checkBefore = createCheck(request, epoch)
+  const checkBefore = createCheck(resource, request, epoch)
   switch (method) {
     case 'POST':
       refuseConditions(request)
