@@ -52,12 +52,6 @@ const mutations: readonly Mutation[] = [
     replace: '  if (head.epoch !== m.epoch) return',
   },
   {
-    name: 'a reset is taken for nothing',
-    file: 'src/client/follower-intake.ts',
-    find: "  if (message.event === 'reset') {\n    wantBaseline(step, random() * limits.spreadMs)\n    return true\n  }",
-    replace: "  if (message.event === 'reset') return true",
-  },
-  {
     name: 'the feed answers after a pruned position, off by one',
     file: 'src/service/http/feed-page.ts',
     find: 'after.seq < first - 1',
@@ -102,8 +96,8 @@ const mutations: readonly Mutation[] = [
   {
     name: 'an event stream skips what was written while it sent',
     file: 'src/service/http/event-stream.ts',
-    find: 'after: { stream, epoch, seq: to } }, signal)',
-    replace: 'after: { stream, epoch, seq: to + (to % 5 === 0 && to < head.seq ? 1 : 0) } }, signal)',
+    find: 'after: { stream, epoch, seq: to }',
+    replace: 'after: { stream, epoch, seq: isCurrent ? to : to + 1 }',
   },
 ]
 

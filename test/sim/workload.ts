@@ -57,6 +57,7 @@ async function writeOverHttp(
   const headers: Record<string, string> = { 'content-type': 'application/json' }
   if (runtime.chance(0.1)) headers['if-match'] = runtime.chance(0.5) ? '*' : '"other.1"'
   const request = chooseRequest(dice, collection, id, body)
+  if (request.type !== undefined) headers['content-type'] = request.type
   const response = await link.fetch(`http://api${request.path}`, {
     method: request.method,
     headers,
@@ -72,17 +73,26 @@ async function writeOverHttp(
   return response.status
 }
 
-function chooseRequest(
-  dice: number,
-  collection: string,
-  id: string,
-  body: string,
-): { method: string; path: string; body?: string } {
-  if (dice < 0.45) return { method: 'PATCH', path: `${collection}/${id}`, body }
-  if (dice < 0.7) return { method: 'PUT', path: `${collection}/${id}`, body }
+interface WriteRequest {
+  readonly method: string
+  readonly path: string
+  readonly body?: string
+  readonly type?: string
+}
+
+function chooseRequest(dice: number, collection: string, id: string, body: string): WriteRequest {
+  const path = `${collection}/${id}`
+  if (dice < 0.05) {
+    // Only a JSON Patch can put a null into a state that is there.
+    const { name } = JSON.parse(body) as { name: string }
+    const operations = [{ op: 'add', path: '/tags', value: { none: null, name } }]
+    return { method: 'PATCH', path, body: JSON.stringify(operations), type: 'application/json-patch+json' }
+  }
+  if (dice < 0.45) return { method: 'PATCH', path, body }
+  if (dice < 0.7) return { method: 'PUT', path, body }
   if (dice < 0.85)
     return { method: 'POST', path: collection, body: JSON.stringify({ ...JSON.parse(body), id }) }
-  return { method: 'DELETE', path: `${collection}/${id}` }
+  return { method: 'DELETE', path }
 }
 
 /** An acknowledged write is in the log: the version that the answer names is known. */
