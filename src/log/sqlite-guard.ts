@@ -19,14 +19,17 @@ export class SqliteGuard {
     this.#newNonce = newNonce
   }
 
+  /** The reasons why the epochs must be renewed. */
+  judge(): string[] {
+    const nonce = readMeta(this.#store.database, 'nonce')
+    return findRewind(this.#read(), { nonce, inode: this.#store.inode, heads: this.#heads() })
+  }
+
   /** Gives the reasons why the epochs must be renewed, and calls `renew` where there are any. In a transaction. */
   open(renew: () => void): string[] {
-    const { database, inode } = this.#store
-    const nonce = readMeta(database, 'nonce')
-    const heads = this.#heads()
-    const reasons = findRewind(this.#read(), { nonce, inode, heads })
+    const reasons = this.judge()
     if (reasons.length === 0) {
-      this.#rotate(nonce, heads)
+      this.#rotate(readMeta(this.#store.database, 'nonce'), this.#heads())
     } else {
       // The old word is not let in again: should this opening crash, the next one comes to the same judgement.
       this.#rotate(undefined, [])

@@ -1,9 +1,10 @@
 /**
- * Deleting old changes and purging tombstones in SQLite, in steps that are short enough to stand between writes.
+ * Deleting changes, tombstones and receipts in SQLite, in steps that are short enough to stand between writes.
  *
  * PROTOCOL.md §7.
  */
 import type { StatementSync } from 'node:sqlite'
+import type { Head } from '../contract/index.ts'
 import type { Retention } from './change-log.ts'
 import { lastToPrune } from './retention.ts'
 import type { SqliteStore } from './sqlite-store.ts'
@@ -25,6 +26,7 @@ export class SqliteRetention {
   readonly #purge: StatementSync
   readonly #raiseFloor: StatementSync
   readonly #deleteReceipts: StatementSync
+  readonly #forgetNumbers: StatementSync
 
   constructor(store: SqliteStore) {
     this.#store = store
@@ -40,6 +42,9 @@ export class SqliteRetention {
       WHERE stream = ?`)
     this.#deleteReceipts = database.prepare(`DELETE FROM lockstep_receipt WHERE rowid IN (
       SELECT rowid FROM lockstep_receipt WHERE time_ms < ? LIMIT ${stepRows})`)
+    this.#forgetNumbers = database.prepare(`UPDATE lockstep_resource SET seq = 0 WHERE rowid IN (
+      SELECT rowid FROM lockstep_resource INDEXED BY lockstep_resource_latest
+      WHERE stream = ? AND seq > 0 AND seq < ? LIMIT ${stepRows})`)
   }
 
   /** Forgets some of the receipts from before a time. In a transaction. */
@@ -59,6 +64,23 @@ export class SqliteRetention {
     this.#deleteChanges.run(stream, last)
     this.#setFirst.run(last + 1, stream)
     return { deleted: last - first + 1, more: last === end && end < head }
+  }
+
+  /**
+   * Deletes some of what is at or below a head, so that little is left for the moment in which the epoch is renewed;
+   * nothing where it is renewed already. In a transaction.
+   */
+  dropUpTo({ stream, epoch, seq }: Head): PruneStep {
+    const { epoch: present, first } = this.#store.head(stream)
+    if (present !== epoch) return { deleted: 0, more: false }
+    const last = Math.min(first + stepRows - 1, seq)
+    const deleted = Math.max(0, last - first + 1)
+    if (deleted > 0) {
+      this.#deleteChanges.run(stream, last)
+      this.#setFirst.run(last + 1, stream)
+    }
+    const forgotten = Number(this.#forgetNumbers.run(stream, Math.max(first, last + 1)).changes)
+    return { deleted, more: last < seq || forgotten === stepRows }
   }
 
   /** Purges some of a stream's tombstones whose deletion is no longer in the log. In a transaction. */

@@ -6,6 +6,7 @@
  * backup. Several processes may write one file; it must not be on a network file system. PROTOCOL.md §7.
  */
 import { resolve } from 'node:path'
+import { setImmediate as nextTurn } from 'node:timers/promises'
 import {
   checkOptions,
   createErrorReport,
@@ -100,6 +101,9 @@ export async function openLogIn(store: SqliteStore, options: SqliteLogOptions): 
   const streams = new SqliteStreams(store, randomId)
   const guard = new SqliteGuard(store, randomId)
   try {
+    const heads = (): Head[] => streams.names().map(stream => store.head(stream))
+    // Judged and read in one transaction: another process may be opening the file too, and begin its new epochs.
+    await dropChanges(store, await store.transact(() => (guard.judge().length > 0 ? heads() : [])))
     const renewed = await store.transact(() =>
       guard.open(() => {
         for (const stream of streams.names()) streams.renewEpoch(stream)
@@ -114,6 +118,14 @@ export async function openLogIn(store: SqliteStore, options: SqliteLogOptions): 
   } catch (error) {
     store.close()
     throw error
+  }
+}
+
+/** In steps, before all epochs are renewed at once: a program that opens a long log goes on answering. */
+async function dropChanges(store: SqliteStore, heads: readonly Head[]): Promise<void> {
+  const retention = new SqliteRetention(store)
+  for (const head of heads) {
+    while ((await store.transact(() => retention.dropUpTo(head))).more) await nextTurn()
   }
 }
 
@@ -226,6 +238,8 @@ class OpenSqliteLog implements SqliteLog {
   }
 
   async renewEpoch(stream: string): Promise<Head> {
+    const before = await this.head(stream)
+    await this.#steps(() => this.#retention.dropUpTo(before))
     const head = await this.#alone(() => this.#streams.renewEpoch(stream))
     this.#noteSoon()
     this.#listeners.call([head])

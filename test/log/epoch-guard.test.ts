@@ -154,6 +154,19 @@ describe('what renews the epoch', () => {
     })
   }
 
+  test('a backup with a long log, which is then empty', async () => {
+    const { log } = await openWithChanges(1)
+    const write = (n: number) => log.write(tx => save(tx, `/people/${n}`, { n }))
+    await Promise.all(Array.from({ length: 2_500 }, (_, n) => write(n)))
+    const head = await log.head('people')
+    await log.close()
+    rmSync(`${log.file}.guard`)
+    await assertRenewed(log.file, head, 2)
+    await using again = await openSqliteLog({ file: log.file })
+    const { latest } = await again.readLatest('people', { after: 0, limit: 10_000 })
+    assert.ok(latest.length <= 1, `${latest.length} resources have numbers`)
+  })
+
   test('a backup of a run that was killed, also where it has caught up with the numbers', async () => {
     const file = newFile()
     const writer = startLogWriter(file, 8)

@@ -66,6 +66,35 @@ test('the commits are synchronized to the disk', async () => {
   store.close()
 })
 
+test('while a long log begins a new epoch, reads and writes go on, and each read is of one epoch', async () => {
+  await using log = await openPeople()
+  const write = (n: number) => log.write(tx => save(tx, `/people/${n % 2_500}`, { n }))
+  await Promise.all(Array.from({ length: 5_000 }, (_, n) => write(n)))
+  const before = await log.head('people')
+  let isDone = false
+  const renewing = log.renewEpoch('people').finally(() => {
+    isDone = true
+  })
+  let [reads, writes] = [0, 0]
+  while (!isDone) {
+    const { first } = await log.head('people')
+    const { head, to, changes } = await log.readChanges('people', { after: first - 1, limit: 10_000 })
+    assert.equal(changes.length, to - first + 1)
+    if (head.epoch === before.epoch) {
+      const { latest } = await log.readLatest('people', { after: first - 1, limit: 10_000 })
+      assert.equal(latest.length, new Set(changes.map(({ path }) => path)).size)
+      if (first > 1) reads++
+    }
+    await write(writes)
+    writes++
+  }
+  const head = await renewing
+  assert.ok(reads >= 3 && writes >= 3, `${reads} reads and ${writes} writes`)
+  assert.notEqual(head.epoch, before.epoch)
+  const { items } = await log.readCollection('/people', { limit: 10_000 })
+  assert.equal(items.length, 2_500)
+})
+
 test('an onError that throws when a commit fails does not stop the log', async () => {
   const store = await openStore(newFile())
   const onError = (): never => {
