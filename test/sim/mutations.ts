@@ -93,12 +93,6 @@ const mutations: readonly Mutation[] = [
     find: 'const seq = ++this.#stream(stream).head',
     replace: 'const seq = (this.#stream(stream).head += path.length % 7 === 0 ? 2 : 1)',
   },
-  {
-    name: 'an event stream skips what was written while it sent',
-    file: 'src/service/http/event-stream.ts',
-    find: 'after: { stream, epoch, seq: to }',
-    replace: 'after: { stream, epoch, seq: isCurrent ? to : to + 1 }',
-  },
 ]
 
 const root = new URL('../..', import.meta.url).pathname
