@@ -90,6 +90,8 @@ export interface ReadCollectionOptions {
   /** Only items whose path is greater (in code unit order). */
   readonly afterPath?: string
   readonly limit: number
+  /** Stop after so many characters of states; at least one item is given. @default 8_388_608 */
+  readonly maxChars?: number
 }
 
 export interface ReadChangesOptions {

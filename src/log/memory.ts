@@ -169,15 +169,16 @@ class OpenMemoryLog implements MemoryLog {
 
   async readCollection(
     path: string,
-    { afterPath = '', limit }: ReadCollectionOptions,
+    { afterPath = '', limit, maxChars = defaultMaxChars }: ReadCollectionOptions,
   ): Promise<{ readonly head: Head; readonly items: readonly StoredItem[]; readonly more: boolean }> {
     const head = this.#readHead(streamOf(path))
     const paths = this.#existing(item => collectionOf(item) === path && item > afterPath)
-    const items = paths.slice(0, limit).map(item => {
+    const read = (item: string): StoredItem => {
       const { version, stateText } = this.#resources.get(item)!
       return { path: item, version, stateText: stateText! }
-    })
-    return { head, items, more: paths.length > limit }
+    }
+    const { items, full } = fillPage(paths, maxChars, read, ({ stateText }) => stateText.length, limit)
+    return { head, items, more: full }
   }
 
   async readChanges(stream: string, options: ReadChangesOptions): Promise<ChangesPage> {

@@ -1,7 +1,7 @@
 /**
  * The reads of the SQLite change log. Each answers from one snapshot.
  *
- * PROTOCOL.md §6.
+ * PROTOCOL.md §4 and §5.
  */
 import type { DatabaseSync, StatementSync } from 'node:sqlite'
 import { completeMessage, type Head } from '../contract/index.ts'
@@ -87,16 +87,12 @@ export class SqliteReads {
 
   collection(
     path: string,
-    { afterPath, limit }: ReadCollectionOptions,
+    { afterPath = '', limit, maxChars = defaultMaxChars }: ReadCollectionOptions,
   ): { readonly head: Head; readonly items: readonly StoredItem[]; readonly more: boolean } {
     const head = this.#store.head(streamOf(path))
-    const rows = this.#collection.all(path, afterPath ?? '', limit + 1) as Row[]
-    const items = rows.slice(0, limit).map(row => ({
-      path: row['path'] as string,
-      version: row['version'] as number,
-      stateText: row['state'] as string,
-    }))
-    return { head, items, more: rows.length > limit }
+    const rows = this.#collection.iterate(path, afterPath, limit + 1) as Iterable<Row>
+    const { items, full } = fillPage(rows, maxChars, readItem, ({ stateText }) => stateText.length, limit)
+    return { head, items, more: full }
   }
 
   changes(stream: string, options: ReadChangesOptions): ChangesPage {
@@ -155,6 +151,14 @@ function readChange({ stream, epoch }: Head, row: Row): LoggedChange {
     topicPath: (row['topic_path'] ?? path) as string,
     version: row['version'] as number,
     messageText: completeMessage(row['open_text'] as string, { stream, epoch, seq }),
+  }
+}
+
+function readItem(row: Row): StoredItem {
+  return {
+    path: row['path'] as string,
+    version: row['version'] as number,
+    stateText: row['state'] as string,
   }
 }
 

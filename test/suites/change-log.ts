@@ -534,6 +534,27 @@ export function testChangeLog(
       assert.deepEqual((await log.readCollection('/people/none/friends', { limit: 2 })).items, [])
     })
 
+    test('a page of a collection ends before it grows too large, with at least one item', async () => {
+      await using log = await openWith(['people'])
+      await log.write(async tx => {
+        for (const id of ['a', 'b', 'c', 'd']) await save(tx, `/people/${id}`, { id })
+      })
+      // Each state has 10 characters.
+      for (const [maxChars, limit, count, isMore] of [
+        [undefined, 9, 4, false],
+        [40, 4, 4, false],
+        [39, 9, 3, true],
+        [20, 9, 2, true],
+        [20, 1, 1, true],
+        [1, 9, 1, true],
+      ] as const) {
+        const { items, more } = await log.readCollection('/people', { limit, maxChars })
+        assert.deepEqual([items.length, more], [count, isMore], `${maxChars} characters`)
+      }
+      const last = await log.readCollection('/people', { afterPath: '/people/c', limit: 9, maxChars: 1 })
+      assert.deepEqual([last.items.length, last.more], [1, false])
+    })
+
     test('changes are read in complete intervals', async () => {
       await using log = await openWith(['people'])
       for (let n = 1; n <= 10; n++) await log.write(tx => save(tx, `/people/${n % 3}`, { n }))

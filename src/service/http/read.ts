@@ -8,14 +8,10 @@ import {
   satisfiesIfMatch,
   satisfiesIfNoneMatch,
 } from '../../contract/index.ts'
-import type { StoredItem } from '../../log/change-log.ts'
 import { missing } from '../mirror.ts'
 import { maxPageSize } from '../resource.ts'
 import { markerOf, negotiate, type Route, setMarker } from './context.ts'
 import { jsonType, type Reply, readCount, readFlag, readQuery } from './exchange.ts'
-
-/** The most characters on one page of a list, but for a single item that is larger. */
-const maxPageChars = 8_388_608
 
 export async function readItem(route: Route): Promise<Reply> {
   const { context, exchange, target, headers } = route
@@ -39,13 +35,10 @@ export async function readList(route: Route): Promise<Reply> {
   const query = readQuery(exchange.query, ['limit', 'after', 'versions'])
   const limit = readCount('limit', query.limit, { fallback: resource.pageSize, max: maxPageSize })
   const withVersions = readFlag('versions', query.versions)
-  const afterPath = query.after === undefined ? undefined : formatPath([...target.segments, query.after]).path
-  const page = await context.log.readCollection(target.path, { afterPath, limit })
-  const { head } = page
+  const afterPath = query.after === undefined ? undefined : pathAfter(target, query.after)
+  const { head, items, more } = await context.log.readCollection(target.path, { afterPath, limit })
   setMarker(route, markerOf(head))
   await checkParent(route)
-  const items = fitOnPage(page.items)
-  const more = page.more || items.length < page.items.length
   const tag = formatCollectionTag(head.epoch, head.seq)
   headers['etag'] = tag
   headers['cache-control'] = 'no-cache'
@@ -59,13 +52,19 @@ export async function readList(route: Route): Promise<Reply> {
   return { status: 200, headers, body }
 }
 
+/** Errors: `invalid-query` where the id is empty, `invalid-path` where it cannot be one. */
+function pathAfter({ segments }: ParsedPath, id: string): string {
+  if (id !== '') return formatPath([...segments, id]).path
+  throw new LockstepError('invalid-query', 'after= is empty. Give the id to go on after, or leave it out.')
+}
+
 /** Evaluates the request's conditions against what is there (RFC 9110 §13.2.2). Errors: `precondition-failed`. */
 function isUnchanged({ exchange }: Route, tag: string): boolean {
   const ifMatch = exchange.header('if-match')
   if (ifMatch !== undefined && !satisfiesIfMatch(ifMatch, tag)) {
     throw new LockstepError(
       'precondition-failed',
-      `If-Match: ${quote(ifMatch)} does not hold; the ETag is ${tag}.`,
+      `If-Match: ${showField(ifMatch)} does not hold; the ETag is ${tag}.`,
     )
   }
   const ifNoneMatch = exchange.header('if-none-match')
@@ -81,16 +80,6 @@ async function checkParent(route: Route): Promise<void> {
   if (resource.stateText !== undefined) return
   setMarker(route, markerOf(head))
   throw missing(parentPath, resource)
-}
-
-/** As many items as fit, at least one: the next page has the others. */
-function fitOnPage(items: readonly StoredItem[]): readonly StoredItem[] {
-  let chars = 0
-  const end = items.findIndex(({ stateText }, index) => {
-    chars += stateText.length
-    return chars > maxPageChars && index > 0
-  })
-  return end === -1 ? items : items.slice(0, end)
 }
 
 function nextPageUrl(
