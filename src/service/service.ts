@@ -46,8 +46,11 @@ export interface ServiceOptions {
   readonly retention?: Retention
   /** Event streams that may be open at once. @default 10_000 */
   readonly maxEventStreams?: number
-  /** Limits of `POST /{collection}/_bulk`. */
-  readonly bulk?: BulkOptions
+  /**
+   * Limits of `POST /{collection}/_bulk`; `false`: there are no bulks. Who may POST there may write every resource of
+   * the collection, whatever rules stand before the single paths.
+   */
+  readonly bulk?: BulkOptions | false
   /**
    * Says who a request comes from, so that idempotency keys of different callers never meet: the name of the user
    * that the application has authenticated. @default all callers are one

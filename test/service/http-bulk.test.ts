@@ -164,7 +164,7 @@ for (const logKind of logKinds) {
         [patch('bob', {}, { contentType: 'application/json-patch+json' }), 422, 'invalid-patch'],
         [put('carl', { name: 'x'.repeat(10_000) }), 413, 'body-too-large'],
         [remove('nobody', { ifMatch: 'x' }), 404, 'not-found'],
-        [put('bob', { name: 'B' }, { ifMatch: 'x' }), 400, 'invalid-query'],
+        [put('bob', { name: 'B' }, { ifMatch: 'x' }), 400, 'invalid-condition'],
       ]
       for (const [operation, status, code] of failing) {
         const answer = await ask(api, [...fine, operation, post({ name: '' })], { atomic: true })
@@ -386,6 +386,12 @@ test('4.15 a bulk has at most so many operations and bytes as the service allows
   const rawBody = `{"operations":[],"x":"${'x'.repeat(8_388_608)}"}`
   const headers = { 'content-type': 'application/json' }
   assertProblem(await whole.ask('POST', '/people/_bulk', { rawBody, headers }), 413, 'body-too-large')
+})
+
+test('4.15 a service may have no bulks', async () => {
+  await using api = await openTestService({ bulk: false })
+  assertProblem(await ask(api, [put('ann', { name: 'Ann' })]), 404, 'not-found')
+  assertProblem(await api.ask('OPTIONS', '/people/_bulk'), 404, 'not-found')
 })
 
 test('4.15 small patches that answer with large states are cut off before they fill the memory', async () => {

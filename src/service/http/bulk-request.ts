@@ -49,8 +49,9 @@ const optional: Readonly<Record<WriteMethod, readonly string[]>> = {
   DELETE: ['ifMatch', 'ifNoneMatch'],
 }
 
-/** Fills in the defaults. Errors: `invalid-option` for what is not a whole number from 1 up. */
-export function readBulkOptions(options: BulkOptions = {}): Required<BulkOptions> {
+/** Fills in the defaults; `undefined` for `false`. Errors: `invalid-option` for what is not a whole number from 1 up. */
+export function readBulkOptions(options: BulkOptions | false = {}): Required<BulkOptions> | undefined {
+  if (options === false) return undefined
   checkOptions('bulk of openService', options, {
     maxOperations: true,
     maxBodyBytes: true,

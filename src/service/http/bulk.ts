@@ -8,7 +8,7 @@ import { setImmediate } from 'node:timers/promises'
 import { errorCodes, isLockstepError, LockstepError, parseJson, toProblem } from '../../contract/index.ts'
 import { type Claim, type Done, hashParts, writeOnce } from '../receipt.ts'
 import { pathOf } from '../transaction.ts'
-import { type BulkOperation, parseBulkRequest } from './bulk-request.ts'
+import { type BulkOperation, type BulkOptions, parseBulkRequest } from './bulk-request.ts'
 import { createResultSize, type Result, replyWithAll, replyWithEach } from './bulk-result.ts'
 import { refuseConditions } from './conditions.ts'
 import { markerOf, negotiate, type Route } from './context.ts'
@@ -25,6 +25,7 @@ const breathEveryMs = 20
 /** A bulk that was read. */
 interface Bulk {
   readonly route: Route
+  readonly limits: Required<BulkOptions>
   readonly cause: string
   readonly scope: string | undefined
   readonly text: string
@@ -41,10 +42,11 @@ export async function writeBulk(route: Route): Promise<Reply> {
   readQuery(exchange.query, [])
   refuseConditions({ ifMatch: exchange.header('if-match'), ifNoneMatch: exchange.header('if-none-match') })
   checkMediaType('POST', exchange.header('content-type'))
-  const text = await readBodyText(route, context.bulk.maxBodyBytes)
-  const { atomic, operations } = parseBulkRequest(parseJson(text), context.bulk.maxOperations)
+  const limits = context.bulk!
+  const text = await readBodyText(route, limits.maxBodyBytes)
+  const { atomic, operations } = parseBulkRequest(parseJson(text), limits.maxOperations)
   const head = await context.log.head(target.stream)
-  const bulk: Bulk = { route, cause, scope, text, operations, epoch: head.epoch }
+  const bulk: Bulk = { route, limits, cause, scope, text, operations, epoch: head.epoch }
   return await runAlone(context, scope, async () => {
     if (!atomic) return replyWithEach(route, markerOf(head), await runEach(bulk))
     return replyWithAll(route, await runAll(bulk))
@@ -52,13 +54,14 @@ export async function writeBulk(route: Route): Promise<Reply> {
 }
 
 /** All in one transaction. Errors: those of the first operation that fails, with its `index`. */
-async function runAll({ route, cause, scope, text, operations, epoch }: Bulk): Promise<Done<Answer[]>> {
-  const { log, now, bulk } = route.context
+async function runAll(bulk: Bulk): Promise<Done<Answer[]>> {
+  const { route, limits, cause, scope, text, operations, epoch } = bulk
+  const { log, now } = route.context
   const claims = scope === undefined ? [] : [{ key: scope, fingerprint: hashParts([text]) }]
   return await writeOnce(log, claims, now, async tx => {
     const context = { timeMs: now(), cause }
     const answers: Answer[] = []
-    const size = createResultSize(bulk.maxResultChars)
+    const size = createResultSize(limits.maxResultChars)
     let breathAt = performance.now() + breathEveryMs
     for (const [index, operation] of operations.entries()) {
       try {
@@ -77,9 +80,9 @@ async function runAll({ route, cause, scope, text, operations, epoch }: Bulk): P
 
 /** Each in its own transaction, in order; several share a commit. */
 async function runEach(bulk: Bulk): Promise<Result[]> {
-  const { route, operations } = bulk
+  const { limits, operations } = bulk
   const results: Result[] = []
-  const size = createResultSize(route.context.bulk.maxResultChars)
+  const size = createResultSize(limits.maxResultChars)
   for (let start = 0; start < operations.length; start += groupSize) {
     const group = operations.slice(start, start + groupSize)
     const done = await Promise.all(group.map((_, index) => runOne(bulk, start + index, size.check)))

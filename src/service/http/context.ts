@@ -36,7 +36,8 @@ export interface HandlerContext {
   /** How often an event stream tells the head. */
   readonly headEveryMs: number
   readonly maxEventStreams: number
-  readonly bulk: Required<BulkOptions>
+  /** `undefined` where there are no bulks. */
+  readonly bulk: Required<BulkOptions> | undefined
   /** Who a request comes from, where the application can tell. */
   readonly principal?: (exchange: Exchange) => string | undefined
   /** What requests with an idempotency key are running now; see idempotency.ts. */

@@ -32,6 +32,12 @@ const feedMethods: Methods = { GET: readFeed, HEAD: readFeed, OPTIONS: replyWith
 
 const bulkMethods: Methods = { POST: writeBulk, OPTIONS: replyWithMethods }
 
+/** What stands behind the path of a collection. */
+const suffixes = new Map([
+  [feedMethods, '/_changes'],
+  [bulkMethods, '/_bulk'],
+])
+
 /** Answers one request. Never rejects. */
 export async function handle(context: HandlerContext, exchange: Exchange): Promise<Reply> {
   const headers: Record<string, string> = {}
@@ -48,7 +54,7 @@ export async function handle(context: HandlerContext, exchange: Exchange): Promi
       headers['allow'] = Object.keys(methods).join(', ')
       throw new LockstepError(
         'method-not-allowed',
-        `${quote(exchange.method)} is not allowed on ${target.path}. Allowed: ${headers['allow']}.`,
+        `${quote(exchange.method)} is not allowed on ${target.path}${suffixes.get(methods) ?? ''}. Allowed: ${headers['allow']}.`,
       )
     }
     return await handler(route)
@@ -71,7 +77,7 @@ interface Found {
 function findTarget(context: HandlerContext, exchange: Exchange, below: string): Found {
   const segments = below.slice(1).split('/').map(decodeSegment)
   const isFeed = segments.length === 2 && segments[1] === '_changes'
-  const isBulk = segments.length % 2 === 0 && segments.at(-1) === '_bulk'
+  const isBulk = context.bulk !== undefined && segments.length % 2 === 0 && segments.at(-1) === '_bulk'
   const place = isFeed || isBulk ? segments.slice(0, -1) : segments
   if (place.some(isReservedSegment)) throw notFound(context, exchange)
   const target = formatPath(place)
