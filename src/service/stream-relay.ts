@@ -67,6 +67,7 @@ export class StreamRelay {
   /** Something happened since the last step began: do not rest. */
   #stirred = false
   #endRest: (() => void) | undefined
+  #isWakingSoon = false
 
   constructor(name: string, parts: RelayParts, options: Required<RelayOptions>, signal: AbortSignal) {
     this.name = name
@@ -185,10 +186,17 @@ export class StreamRelay {
     if (window === this.#window) return
     this.#window = window
     this.#delayMs = retryDelayMs.first
-    // Half a window at a time: a read of the log for each acknowledgement would cost more than the publishing.
-    const { windowSize } = this.#options
-    const isWorthAStep = window.acked === window.sent || roomIn(window, windowSize) * 2 >= windowSize
-    if (this.#hasMore && isWorthAStep) this.#wake()
+    if (this.#hasMore) this.#wakeSoon()
+  }
+
+  /** One step for all acknowledgements of a turn. To wait for more of them would let a broker's delayed packets stall us. */
+  #wakeSoon(): void {
+    if (this.#isWakingSoon) return
+    this.#isWakingSoon = true
+    setImmediate(() => {
+      this.#isWakingSoon = false
+      this.#wake()
+    })
   }
 
   #publishFailed(error: unknown, turn: number, seq: number): void {
