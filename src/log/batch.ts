@@ -164,6 +164,7 @@ export class BatchTransaction implements LogTransaction {
   #size = 0
   #ended = false
   #reason: Error | undefined
+  #failure: { readonly error: unknown } | undefined
 
   constructor(batch: Batch, committed: CommittedState, maxChanges: number) {
     this.#batch = batch
@@ -171,14 +172,65 @@ export class BatchTransaction implements LogTransaction {
     this.#maxChanges = maxChanges
   }
 
+  get changesLeft(): number {
+    return this.#maxChanges - this.changes.length
+  }
+
+  /** The first call that failed: nothing of the work may be kept then. */
+  get failure(): { readonly error: unknown } | undefined {
+    return this.#failure
+  }
+
   async read(path: string): Promise<StoredResource> {
-    this.#checkOpen()
-    const { version, stateText, remembered } = this.#look(path)
-    return { version, stateText, deleted: remembered && stateText === undefined }
+    return this.#call(() => {
+      const { version, stateText, remembered } = this.#look(path)
+      return { version, stateText, deleted: remembered && stateText === undefined }
+    })
   }
 
   async readPathsUnder(path: string, limit: number): Promise<readonly string[]> {
+    return this.#call(() => this.#readPathsUnder(path, limit))
+  }
+
+  async write(change: NewChange): Promise<void> {
+    this.#call(() => this.#write(change))
+  }
+
+  async readReceipt(key: string): Promise<Receipt | undefined> {
+    return this.#call(() => {
+      const found = this.#batch.receipts.get(key) ?? this.#committed.receipt(key)
+      return found && { text: found.text, marker: found.marker }
+    })
+  }
+
+  async writeReceipt(key: string, text: string, timeMs: number): Promise<void> {
+    this.#call(() => {
+      this.receipts.set(key, { text, timeMs })
+    })
+  }
+
+  /** Ends it: later calls reject, with `reason` where there is one. */
+  end(reason?: Error): void {
+    this.#ended = true
+    this.#reason = reason
+  }
+
+  /** Did the store hold it, not deleted, when the batch began? */
+  existed(path: string): boolean {
+    return this.#written.get(path)?.exists ?? false
+  }
+
+  #call<T>(action: () => T): T {
     this.#checkOpen()
+    try {
+      return action()
+    } catch (error) {
+      this.#failure ??= { error }
+      throw error
+    }
+  }
+
+  #readPathsUnder(path: string, limit: number): readonly string[] {
     const stream = streamOf(path)
     this.#batch.streamState(stream)
     this.streams.add(stream)
@@ -195,8 +247,7 @@ export class BatchTransaction implements LogTransaction {
     return paths.sort().slice(0, limit)
   }
 
-  async write(change: NewChange): Promise<void> {
-    this.#checkOpen()
+  #write(change: NewChange): void {
     const { path, version, stateText } = change
     const known = this.#look(path)
     checkChange(change, known)
@@ -209,28 +260,6 @@ export class BatchTransaction implements LogTransaction {
     }
     this.#written.set(path, { version, stateText, remembered: true, exists: known.exists })
     this.changes.push(change)
-  }
-
-  async readReceipt(key: string): Promise<Receipt | undefined> {
-    this.#checkOpen()
-    const found = this.#batch.receipts.get(key) ?? this.#committed.receipt(key)
-    return found && { text: found.text, marker: found.marker }
-  }
-
-  async writeReceipt(key: string, text: string, timeMs: number): Promise<void> {
-    this.#checkOpen()
-    this.receipts.set(key, { text, timeMs })
-  }
-
-  /** Ends it: later calls reject, with `reason` where there is one. */
-  end(reason?: Error): void {
-    this.#ended = true
-    this.#reason = reason
-  }
-
-  /** Did the store hold it, not deleted, when the batch began? */
-  existed(path: string): boolean {
-    return this.#written.get(path)?.exists ?? false
   }
 
   #look(path: string): Known {

@@ -62,8 +62,13 @@ export interface Receipt {
   readonly marker: Marker
 }
 
-/** What a unit of work may do inside its transaction. Not to be used after the work has ended. */
+/**
+ * What a unit of work may do inside its transaction. Not to be used after the work has ended. Where one of these calls
+ * fails the whole work is undone and rejects, even if it catches the error: it would leave half of what it began.
+ */
 export interface LogTransaction {
+  /** How many more changes this work may make. */
+  readonly changesLeft: number
   /** Reads a resource as this transaction sees it, and keeps others from writing it until the end. */
   read(path: string): Promise<StoredResource>
   /** The paths of all existing resources below a resource's path (of nested collections), in order, at most `limit`. */

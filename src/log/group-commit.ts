@@ -186,6 +186,7 @@ export class GroupCommit {
     try {
       const value = await this.#inTime(work, transaction)
       transaction.end()
+      if (transaction.failure !== undefined) return transaction.failure
       return { written: { value, marker: batch.accept(transaction) } }
     } catch (error) {
       transaction.end(isLockstepError(error, 'transaction-timeout') ? error : undefined)

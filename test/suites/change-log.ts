@@ -447,6 +447,28 @@ export function testChangeLog(
       )
     })
 
+    test('a work in which a call failed is undone as a whole, also where it catches the error', async () => {
+      await using log = await openWith(['people'], { maxTransactionChanges: 2 })
+      const half = log.write(async tx => {
+        assert.equal(tx.changesLeft, 2)
+        for (const id of [1, 2, 3]) await save(tx, `/people/${id}`, { id }).catch(() => {})
+        return tx.changesLeft
+      })
+      const after = log.write(tx => save(tx, '/people/4', { n: 1 }))
+      await rejects(half, 'too-many-changes')
+      await after
+      assert.deepEqual(
+        (await readAll(log, 'people')).map(({ path }) => path),
+        ['/people/4'],
+      )
+      const wrong = log.write(async tx => {
+        await save(tx, '/people/5', { n: 1 })
+        await save(tx, '/people/4', { n: 1 }, { version: 9 }).catch(() => {})
+      })
+      await assert.rejects(wrong, /the version 9 does not follow 1/)
+      assert.equal((await log.head('people')).seq, 1)
+    })
+
     test('one work may not make more changes, or larger ones, than the limit', async () => {
       await using log = await openWith(['people'], { maxTransactionChanges: 3 })
       const work = (count: number) => async (tx: LogTransaction) => {
