@@ -22,6 +22,7 @@ export type ErrorCode =
   | 'invalid-topic'
   | 'invalid-position'
   | 'invalid-query'
+  | 'invalid-condition'
   | 'invalid-json'
   | 'unsafe-number'
   | 'json-too-deep'
@@ -71,6 +72,7 @@ export const errorCodes: Readonly<Record<ErrorCode, ErrorEntry>> = {
   'invalid-position': { status: 400, retry: false, title: 'The position or marker cannot be read' },
   'invalid-query': { status: 400, retry: false, title: 'A query parameter cannot be used' },
   'invalid-json': { status: 400, retry: false, title: 'The body is not JSON' },
+  'invalid-condition': { status: 400, retry: false, title: 'If-Match or If-None-Match cannot be read' },
   'unsafe-number': { status: 422, retry: false, title: 'A number would change its value when stored' },
   'json-too-deep': { status: 422, retry: false, title: 'The JSON is nested too deeply' },
   'invalid-state': { status: 422, retry: false, title: 'The state does not fit the schema' },
@@ -213,6 +215,11 @@ export function quote(value: unknown, maxLength = 80): string {
 
 /** Never throws, also where a value has no `toString` or one that fails. */
 function formatForeign(value: unknown): string {
+/** Shows the text of a header field, which has quotes of its own, as it is; what {@link quote} would hide stays hidden. */
+export function showField(text: string, maxLength = 80): string {
+  return quote(text, maxLength).slice(1, -1).replaceAll('\\"', '"')
+}
+
   try {
     return String(value)
   } catch {

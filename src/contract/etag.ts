@@ -5,7 +5,7 @@
  * stream's changes instead: `"k3f9.s1042"`. The epoch is in the tag so that a version that comes back after a
  * restored backup is not taken for the old one. PROTOCOL.md §4, RFC 9110 §8.8.3.
  */
-import { LockstepError, quote } from './error.ts'
+import { LockstepError, showField } from './error.ts'
 
 export interface EntityTag {
   readonly weak: boolean
@@ -33,7 +33,7 @@ export function parseEntityTag(text: string): EntityTag | undefined {
 
 /**
  * Reads an `If-Match` or `If-None-Match` field: `*`, or a list of tags.
- * Errors: `invalid-query` for what is neither, so that a write is never let through by a misspelt condition.
+ * Errors: `invalid-condition` for what is neither, so that a write is never let through by a misspelt condition.
  */
 export function parseTagCondition(text: string): '*' | readonly EntityTag[] {
   if (text.trim() === '*') return '*'
@@ -41,8 +41,8 @@ export function parseTagCondition(text: string): '*' | readonly EntityTag[] {
   const known = tags.filter(tag => tag !== undefined)
   if (known.length === 0 || known.length < tags.length) {
     throw new LockstepError(
-      'invalid-query',
-      `${quote(text)} is neither "*" nor a list of entity tags. Send the ETag with its quotes, as in If-Match: "k3f9.17".`,
+      'invalid-condition',
+      `The condition ${showField(text) || '(empty)'} is neither "*" nor a list of entity tags. Send the ETag with its quotes, as in If-Match: "k3f9.17".`,
     )
   }
   return known

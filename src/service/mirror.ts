@@ -164,7 +164,7 @@ async function writeState(
   resource: Resource<object>,
   { path, topicPath, before, state, changes, context, maxBytes }: StateWrite,
 ): Promise<Outcome> {
-  checkState(resource, path, state)
+  checkState(resource, path === topicPath ? path : `The new resource of ${topicPath}`, state)
   const created = before.stateText === undefined
   const version = before.version + 1
   const stateText = JSON.stringify(state)
@@ -217,7 +217,7 @@ function notAnObject(message: string): LockstepError {
   })
 }
 
-function checkState(resource: Resource<object>, path: string, state: JsonObject): void {
+function checkState(resource: Resource<object>, what: string, state: JsonObject): void {
   checkDepth(state)
   const faults = resource.validate(state)
   if (faults.length === 0) return
@@ -226,7 +226,7 @@ function checkState(resource: Resource<object>, path: string, state: JsonObject)
   const more = faults.length > 1 ? ` (and ${faults.length - 1} more)` : ''
   throw new LockstepError(
     'invalid-state',
-    `${path} does not fit its schema: ${where} ${first.detail}${more}.`,
+    `${what} does not fit its schema: ${where} ${first.detail}${more}.`,
     { faults },
   )
 }
@@ -249,9 +249,16 @@ async function checkParents(tx: LogTransaction, collectionPath: string): Promise
   if (parent.stateText === undefined) throw missing(parentPath, parent)
 }
 
+/** A text is quoted, so that 5 and "5" look different. */
+function showId(id: Json | undefined): string {
+  if (typeof id === 'string') return quote(id)
+  if (Array.isArray(id)) return '[…]'
+  return typeof id === 'object' && id !== null ? '{…}' : String(id)
+}
+
 function encodeId(id: Json | undefined): string {
   const refuse = (detail: string): LockstepError =>
-    new LockstepError('invalid-id', `The id ${quote(JSON.stringify(id))} cannot be used: it ${detail}.`, {
+    new LockstepError('invalid-id', `The id ${showId(id)} cannot be used: it ${detail}.`, {
       faults: [{ pointer: '/id', detail }],
     })
   if (typeof id !== 'string') throw refuse('must be a string')
@@ -269,7 +276,7 @@ function encodeId(id: Json | undefined): string {
 function checkId(path: string, given: Json | undefined): string {
   const id = idOf(path)
   if (typeof given === 'string' && given.normalize('NFC') === id) return id
-  const shown = given === undefined ? 'no id' : `the id ${quote(JSON.stringify(given))}`
+  const shown = given === undefined ? 'no id' : `the id ${showId(given)}`
   throw new LockstepError(
     'invalid-id',
     `${path} would have ${shown}. An id cannot change: leave it as it is.`,

@@ -110,7 +110,7 @@ test('hostile conditions are refused in linear time', () => {
   ]) {
     assert.deepEqual(
       resultOf(() => parseTagCondition(text)),
-      { error: 'invalid-query' },
+      { error: 'invalid-condition' },
       text.slice(0, 20),
     )
   }

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict'
 import test from 'node:test'
 import { createMemoryHub } from '../../src/broker/memory.ts'
 import { readCases } from '../support/cases.ts'
-import { assertProblem, hear, openTestService } from '../support/service.ts'
+import { type AskOptions, assertProblem, hear, openTestService } from '../support/service.ts'
 
 /** Ids that are legal, with their canonical form. */
 const ids: readonly (readonly [id: string, encoded: string])[] = [
@@ -213,6 +213,44 @@ test('2.2 what is not below the root is not there', async () => {
   assert.equal(api.service.owns('/api/v1x'), false)
   const problem = assertProblem(await api.ask('GET', '/api/v1/animals'), 404, 'not-found')
   assert.match(String(problem['detail']), /This API has: \/api\/v1\/people, /)
+})
+
+test('a message names what was sent, as it was sent', async () => {
+  await using api = await openTestService()
+  await api.ask('PUT', '/people/ann', { body: { name: 'Ann' } })
+  const detailOf = async (method: string, path: string, options: AskOptions = {}): Promise<string> =>
+    String((await api.ask(method, path, options)).json.detail)
+  const headers = { 'if-match': '"x.1"' }
+  for (const [detail, start] of [
+    [await detailOf('POST', '/people', { body: { id: '_x', name: 'N' } }), 'The id "_x" cannot be used'],
+    [
+      await detailOf('POST', '/people', { body: { id: 5, name: 'N' } }),
+      'The id 5 cannot be used: it must be a',
+    ],
+    [await detailOf('POST', '/people', { body: { id: [], name: 'N' } }), 'The id […] cannot be used'],
+    [
+      await detailOf('PATCH', '/people/ann', { headers, body: {} }),
+      'If-Match: "x.1" does not hold: /people/ann',
+    ],
+    [await detailOf('GET', '/people/ann', { headers }), 'If-Match: "x.1" does not hold; the ETag is'],
+    [await detailOf('POST', '/people', { body: { age: 1 } }), 'The new resource of /people does not fit'],
+    [await detailOf('POST', '/people/_changes', { body: {} }), '"POST" is not allowed on /people/_changes.'],
+    [await detailOf('GET', '/people/_bulk'), '"GET" is not allowed on /people/_bulk.'],
+  ] as const)
+    assert.ok(detail.startsWith(start), detail)
+  assert.match(
+    await detailOf('PUT', '/people/ann', { body: { id: 'eve', name: 'N' } }),
+    /the id "eve"|id "eve"/,
+  )
+})
+
+test('an empty id to go on after, and a misspelt condition, are refused as what they are', async () => {
+  await using api = await openTestService()
+  assertProblem(await api.ask('GET', '/people?after='), 400, 'invalid-query')
+  await api.ask('PUT', '/people/ann', { body: { name: 'Ann' } })
+  const headers = { 'if-match': 'x' }
+  const problem = assertProblem(await api.ask('DELETE', '/people/ann', { headers }), 400, 'invalid-condition')
+  assert.match(String(problem['detail']), /^The condition x is neither/)
 })
 
 test('header values cannot be injected: not by ids, not by request ids', async () => {

@@ -142,7 +142,7 @@ for (const logKind of logKinds) {
       assertProblem(
         await api.ask('GET', '/people/ann', { headers: { 'if-match': 'x' } }),
         400,
-        'invalid-query',
+        'invalid-condition',
       )
     })
 
@@ -285,7 +285,7 @@ test('4.8 limit and after that cannot be used are refused', async () => {
     assertProblem(await api.ask('GET', `/people?limit=${encodeURIComponent(limit)}`), 400, 'invalid-query')
   assertProblem(await api.ask('GET', '/people?limit=1&limit=2'), 400, 'invalid-query')
   assertProblem(await api.ask('GET', '/people?versions=yes'), 400, 'invalid-query')
-  for (const after of ['', '..', '_x', '%00', 'x'.repeat(513)])
+  for (const after of ['..', '_x', '%00', 'x'.repeat(513)])
     assertProblem(await api.ask('GET', `/people?after=${after}`), 400, 'invalid-path')
   assert.equal((await api.ask('GET', '/people?limit=1000&after=a%2Fb&versions')).status, 200)
 })

@@ -2,9 +2,9 @@
 import {
   formatResourceTag,
   LockstepError,
-  quote,
   satisfiesIfMatch,
   satisfiesIfNoneMatch,
+  showField,
 } from '../../contract/index.ts'
 import type { WriteContext } from '../mirror.ts'
 import type { Resource } from '../resource.ts'
@@ -25,7 +25,7 @@ export function refuseConditions({ ifMatch = '*', ifNoneMatch }: Conditions): vo
 
 /**
  * The check to be made before a resource is written. Where the epoch is renewed meanwhile, resources and versions stay
- * as they are. Errors of the check: `precondition-failed`, `precondition-required`, `invalid-query`.
+ * as they are. Errors of the check: `precondition-failed`, `precondition-required`, `invalid-condition`.
  */
 export function createCheck(
   { requirePreconditions }: Resource<object>,
@@ -45,7 +45,7 @@ export function createCheck(
     const refuse = (field: string, condition: string): LockstepError =>
       new LockstepError(
         'precondition-failed',
-        `${field}: ${quote(condition)} does not hold: ${path} ${now}. GET it and decide again.`,
+        `${field}: ${showField(condition)} does not hold: ${path} ${now}. GET it and decide again.`,
       )
     if (ifMatch !== undefined && !satisfiesIfMatch(ifMatch, tag)) throw refuse('If-Match', ifMatch)
     if (ifNoneMatch !== undefined && !satisfiesIfNoneMatch(ifNoneMatch, tag))

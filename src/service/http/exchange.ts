@@ -4,7 +4,7 @@
  * Handlers take an Exchange and give a Reply; `fetch.ts` and `node.ts` fit them to the Fetch API and to
  * `node:http`. (Building a Request and a Response per call costs more than the write itself.)
  */
-import { errorCodes, isLockstepError, LockstepError, type Problem, toProblem } from '../../contract/index.ts'
+import { errorCodes, LockstepError, type Problem, toProblem } from '../../contract/index.ts'
 
 export interface Exchange {
   readonly method: string
@@ -36,7 +36,8 @@ export function replyToError(
   onError: (error: unknown) => void,
 ): Reply {
   const problem: Problem = toProblem(error)
-  if (!isLockstepError(error) || problem.status >= 500) onError(error)
+  // Any client can say a position that is ahead.
+  if (problem.status >= 500 && problem.code !== 'position-ahead') onError(error)
   headers['content-type'] = 'application/problem+json; charset=utf-8'
   headers['cache-control'] = 'no-store'
   const isSoon = problem.status === 503 || problem.status === 409

@@ -4,9 +4,10 @@ import {
   formatPath,
   formatResourceTag,
   LockstepError,
-  quote,
+  type ParsedPath,
   satisfiesIfMatch,
   satisfiesIfNoneMatch,
+  showField,
 } from '../../contract/index.ts'
 import { missing } from '../mirror.ts'
 import { maxPageSize } from '../resource.ts'
