@@ -6,7 +6,14 @@
  * forget it, so a work that fails cannot harm another one, and the store is written in one go, without
  * savepoints, each resource once. Pure: no I/O, no clock. PROTOCOL.md §7.
  */
-import { formatOpenMessage, type Head, LockstepError, type Position, quote } from '../contract/index.ts'
+import {
+  formatOpenMessage,
+  type Head,
+  LockstepError,
+  maxMarkerStreams,
+  type Position,
+  quote,
+} from '../contract/index.ts'
 import type { LogTransaction, NewChange, Receipt, StoredResource } from './change-log.ts'
 import { isUnder, streamOf } from './path.ts'
 
@@ -75,8 +82,10 @@ interface Known extends ResourceState {
   readonly remembered: boolean
 }
 
-/** How many characters of states and patches one work may write: they are held in memory until it ends. */
+/** How many characters of states, patches and receipts one work may write: they are held in memory until it ends. */
 const maxTransactionSize = 67_108_864
+/** How many characters one receipt may have: many of them are kept. */
+const maxReceiptSize = 16_777_216
 
 /** Collects works. `changes`, `resources` and `movedHeads()` are what the store has to write. */
 export class Batch {
@@ -99,9 +108,18 @@ export class Batch {
     return new BatchTransaction(this, this.#committed, this.#options.maxTransactionChanges)
   }
 
-  /** Takes in what an ended work wrote, all or nothing, and gives the marker of what it saw and wrote. */
+  /**
+   * Takes in what an ended work wrote, all or nothing, and gives the marker of what it saw and wrote.
+   * Errors: `too-many-changes` where it is about more streams than a marker may name.
+   */
   accept(transaction: BatchTransaction): Position[] {
     const { changes } = transaction
+    if (transaction.streams.size > maxMarkerStreams) {
+      throw new LockstepError(
+        'too-many-changes',
+        `One transaction may read and write ${maxMarkerStreams} top-level collections, and not ${transaction.streams.size}. Split it into several.`,
+      )
+    }
     const tx = changes.length > 1 ? { id: this.#options.newId(), n: changes.length } : undefined
     const openTexts = changes.map(change => formatOpen(change, tx))
     for (const [index, change] of changes.entries()) {
@@ -205,6 +223,13 @@ export class BatchTransaction implements LogTransaction {
 
   async writeReceipt(key: string, text: string, timeMs: number): Promise<void> {
     this.#call(() => {
+      if (text.length > maxReceiptSize) {
+        throw new LockstepError(
+          'too-many-changes',
+          `What is kept to repeat the answer has ${text.length} characters; ${maxReceiptSize} are allowed. Split the transaction into several, or do it without a key.`,
+        )
+      }
+      this.#take(text.length)
       this.receipts.set(key, { text, timeMs })
     })
   }
@@ -251,15 +276,22 @@ export class BatchTransaction implements LogTransaction {
     const { path, version, stateText } = change
     const known = this.#look(path)
     checkChange(change, known)
-    this.#size += (stateText?.length ?? 0) + (change.changesText?.length ?? 0)
-    if (this.changes.length >= this.#maxChanges || this.#size > maxTransactionSize) {
-      throw new LockstepError(
-        'too-many-changes',
-        `One transaction may make ${this.#maxChanges} changes of ${maxTransactionSize} characters in all. Split it into several.`,
-      )
-    }
+    if (this.changesLeft === 0) throw this.#tooMuch()
+    this.#take((stateText?.length ?? 0) + (change.changesText?.length ?? 0))
     this.#written.set(path, { version, stateText, remembered: true, exists: known.exists })
     this.changes.push(change)
+  }
+
+  #take(size: number): void {
+    this.#size += size
+    if (this.#size > maxTransactionSize) throw this.#tooMuch()
+  }
+
+  #tooMuch(): LockstepError {
+    return new LockstepError(
+      'too-many-changes',
+      `One transaction may make ${this.#maxChanges} changes of ${maxTransactionSize} characters in all, with what is kept to repeat its answer. Split it into several.`,
+    )
   }
 
   #look(path: string): Known {

@@ -77,7 +77,7 @@ export interface LogTransaction {
   write(change: NewChange): Promise<void>
   /** What an earlier work left under the key, if that is still remembered. */
   readReceipt(key: string): Promise<Receipt | undefined>
-  /** Leaves a receipt, with the marker of this work, in the same transaction as its changes. */
+  /** Leaves a receipt, with the marker of this work, in the same transaction as its changes. Errors: `too-many-changes`. */
   writeReceipt(key: string, text: string, timeMs: number): Promise<void>
 }
 
@@ -137,6 +137,8 @@ export interface Retention {
   readonly minRows?: number
   /** How long receipts are kept. @default 86_400_000 (1 day) */
   readonly maxReceiptAgeMs?: number
+  /** In all streams together; the oldest go first. @default 100_000 */
+  readonly maxReceipts?: number
 }
 
 export interface ChangeLog extends AsyncDisposable {

@@ -234,8 +234,9 @@ class OpenMemoryLog implements MemoryLog {
         this.#resources.delete(path)
         state.versionFloor = Math.max(state.versionFloor, version)
       }
-      for (const [key, { timeMs }] of this.#receipts) {
-        if (timeMs < nowMs - limits.maxReceiptAgeMs) this.#receipts.delete(key)
+      const receipts = [...this.#receipts].sort(([, a], [, b]) => b.timeMs - a.timeMs)
+      for (const [index, [key, { timeMs }]] of receipts.entries()) {
+        if (index >= limits.maxReceipts || timeMs < nowMs - limits.maxReceiptAgeMs) this.#receipts.delete(key)
       }
       return deleted
     })

@@ -12,6 +12,7 @@ export const defaultRetention: Required<Retention> = {
   maxRows: 1_000_000,
   minRows: 1_000,
   maxReceiptAgeMs: 86_400_000,
+  maxReceipts: 100_000,
 }
 
 /** How far the clocks may drift apart between two prunings. */
@@ -24,13 +25,15 @@ export function readRetention(retention: Retention = {}): Required<Retention> {
     maxRows = defaultRetention.maxRows,
     minRows = defaultRetention.minRows,
     maxReceiptAgeMs = defaultRetention.maxReceiptAgeMs,
+    maxReceipts = defaultRetention.maxReceipts,
   } = retention
-  for (const [name, value] of Object.entries({ maxAgeMs, maxRows, minRows, maxReceiptAgeMs })) {
+  const limits = { maxAgeMs, maxRows, minRows, maxReceiptAgeMs, maxReceipts }
+  for (const [name, value] of Object.entries(limits)) {
     if (!(value >= 0)) {
       throw new LockstepError('invalid-option', `The retention ${name} is ${value}. Give 0 or more.`)
     }
   }
-  return { maxAgeMs, maxRows, minRows, maxReceiptAgeMs }
+  return limits
 }
 
 /**

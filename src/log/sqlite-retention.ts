@@ -26,6 +26,7 @@ export class SqliteRetention {
   readonly #purge: StatementSync
   readonly #raiseFloor: StatementSync
   readonly #deleteReceipts: StatementSync
+  readonly #limitReceipts: StatementSync
   readonly #forgetNumbers: StatementSync
 
   constructor(store: SqliteStore) {
@@ -42,6 +43,8 @@ export class SqliteRetention {
       WHERE stream = ?`)
     this.#deleteReceipts = database.prepare(`DELETE FROM lockstep_receipt WHERE rowid IN (
       SELECT rowid FROM lockstep_receipt WHERE time_ms < ? LIMIT ${stepRows})`)
+    this.#limitReceipts = database.prepare(`DELETE FROM lockstep_receipt WHERE rowid IN (
+      SELECT rowid FROM lockstep_receipt ORDER BY time_ms DESC LIMIT ${stepRows} OFFSET ?)`)
     this.#forgetNumbers = database.prepare(`UPDATE lockstep_resource SET seq = 0 WHERE rowid IN (
       SELECT rowid FROM lockstep_resource INDEXED BY lockstep_resource_latest
       WHERE stream = ? AND seq > 0 AND seq < ? LIMIT ${stepRows})`)
@@ -50,6 +53,13 @@ export class SqliteRetention {
   /** Forgets some of the receipts from before a time. In a transaction. */
   forgetReceipts(oldMs: number): PruneStep {
     const deleted = Number(this.#deleteReceipts.run(oldMs).changes)
+    return { deleted, more: deleted === stepRows }
+  }
+
+  /** Forgets some of the oldest receipts where there are more than so many. In a transaction. */
+  limitReceipts(maxReceipts: number): PruneStep {
+    const kept = Math.min(Math.floor(maxReceipts), Number.MAX_SAFE_INTEGER)
+    const deleted = Number(this.#limitReceipts.run(kept).changes)
     return { deleted, more: deleted === stepRows }
   }
 

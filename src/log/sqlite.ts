@@ -234,6 +234,7 @@ class OpenSqliteLog implements SqliteLog {
       await this.#steps(() => this.#retention.purgeTombstones(stream))
     }
     await this.#steps(() => this.#retention.forgetReceipts(nowMs - limits.maxReceiptAgeMs))
+    await this.#steps(() => this.#retention.limitReceipts(limits.maxReceipts))
     return deleted
   }
 

@@ -409,6 +409,42 @@ export function testChangeLog(
       assert.equal(await read('old'), undefined)
     })
 
+    test('receipts are limited in number, the oldest go first, and in size', async () => {
+      const nowMs = newYearMs
+      await using log = await openWith(['people'], { now: () => nowMs })
+      await log.write(async tx => {
+        for (const age of [3, 1, 4, 0, 2]) await tx.writeReceipt(`key ${age}`, 'x', nowMs - age)
+      })
+      const kept = async (): Promise<number[]> => {
+        const { value } = await log.write(tx =>
+          Promise.all([0, 1, 2, 3, 4].map(age => tx.readReceipt(`key ${age}`))),
+        )
+        return value.flatMap((receipt, age) => (receipt === undefined ? [] : [age]))
+      }
+      await log.prune()
+      await log.prune({ maxReceipts: Number.POSITIVE_INFINITY })
+      assert.deepEqual(await kept(), [0, 1, 2, 3, 4])
+      await log.prune({ maxReceipts: 2 })
+      assert.deepEqual(await kept(), [0, 1])
+      await rejects(log.prune({ maxReceipts: -1 }), 'invalid-option')
+      const large = log.write(tx => tx.writeReceipt('large', 'x'.repeat(16_777_217), nowMs))
+      await rejects(large, 'too-many-changes')
+    })
+
+    test('a work is about so many streams as a marker may name', async () => {
+      const streams = Array.from({ length: 33 }, (_, index) => `s${index + 10}`)
+      await using log = await openWith(streams)
+      const work = (count: number) => async (tx: LogTransaction) => {
+        for (const stream of streams.slice(0, count)) await save(tx, `/${stream}/1`, { count })
+        await tx.writeReceipt('key', 'x', newYearMs)
+      }
+      await rejects(log.write(work(33)), 'too-many-changes')
+      assert.equal((await log.head('s10')).seq, 0)
+      const { marker } = await log.write(work(32))
+      const { value } = await log.write(tx => tx.readReceipt('key'))
+      assert.deepEqual(value?.marker, marker)
+    })
+
     test('a transaction cannot be used after its work has ended', async () => {
       await using log = await openWith(['people'])
       let kept: LogTransaction | undefined
