@@ -41,9 +41,6 @@ export interface Outcome {
   readonly created: boolean
 }
 
-/** How many nested resources may go with a deleted one: with it, what one transaction may change by default. */
-const maxCascade = 9_999
-
 /** POST: creates a resource in a collection. Errors: `already-exists`, `invalid-id`, `invalid-state`, `not-found` (the parent). */
 export async function createResource(
   tx: LogTransaction,
@@ -125,11 +122,13 @@ export async function removeResource(
   const before = await tx.read(path)
   if (before.stateText === undefined) throw missing(path, before)
   context.checkBefore?.(path, before)
-  const nested = await tx.readPathsUnder(path, maxCascade + 1)
-  if (nested.length > maxCascade) {
+  // Refused before anything is written: who catches the error may go on with the transaction.
+  const { changesLeft } = tx
+  const nested = await tx.readPathsUnder(path, changesLeft)
+  if (nested.length >= changesLeft) {
     throw new LockstepError(
       'too-many-changes',
-      `More than ${maxCascade} resources are nested below ${path}. Delete them first, in parts.`,
+      `${path} and what is nested below it are more resources than the ${changesLeft} that the transaction may still change. Delete the nested ones first, in parts.`,
     )
   }
   // The deepest first, so that no message ever tells of a child whose parent is gone.

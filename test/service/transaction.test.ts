@@ -11,6 +11,7 @@ import {
   friends,
   likes,
   logKinds,
+  openTestLog,
   openTestService,
   people,
   projects,
@@ -100,6 +101,21 @@ for (const logKind of logKinds) {
         (await api.changes('people')).map(({ resource }) => resource),
         ['/people/ann', '/people/eve'],
       )
+    })
+
+    test('3.10 a deletion that is too large is refused before it begins, so that the others may stand', async () => {
+      await using log = await openTestLog(logKind, { maxTransactionChanges: 4 })
+      await using api = await openTestService({ log })
+      await api.ask('PUT', '/people/ann', { body: { name: 'Ann' } })
+      for (const id of ['a', 'b', 'c']) await api.ask('PUT', `/people/ann/friends/${id}`, { body: {} })
+      await api.service.transaction(async tx => {
+        await tx.create(people, { id: 'bob', name: 'Bob' })
+        await rejects(tx.remove(people, 'ann'), 'too-many-changes')
+      })
+      assert.equal((await api.ask('GET', '/people/ann/friends')).json.length, 3)
+      assert.equal((await api.ask('GET', '/people/bob')).status, 200)
+      await api.service.transaction(tx => tx.remove(people, 'ann'))
+      assert.equal((await api.ask('GET', '/people/ann')).status, 410)
     })
 
     test('operations that are not waited for one by one run in the order of the calls', async () => {

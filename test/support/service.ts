@@ -7,6 +7,7 @@ import { createParser, type EventSourceMessage } from 'eventsource-parser'
 import type { Broker, Delivery } from '../../src/broker/broker.ts'
 import type { Json, JsonObject } from '../../src/contract/index.ts'
 import type { ChangeLog } from '../../src/log/change-log.ts'
+import type { GroupCommitOptions } from '../../src/log/group-commit.ts'
 import { createMemoryLog } from '../../src/log/memory.ts'
 import { openSqliteLog } from '../../src/log/sqlite.ts'
 import { defineResource } from '../../src/service/resource.ts'
@@ -49,10 +50,10 @@ export const logKinds = ['memory', 'sqlite'] as const
 export type LogKind = (typeof logKinds)[number]
 
 /** Opens a log of either kind; the file of the SQLite one goes when it is closed. */
-export async function openTestLog(kind: LogKind): Promise<ChangeLog> {
-  if (kind === 'memory') return createMemoryLog()
+export async function openTestLog(kind: LogKind, options: GroupCommitOptions = {}): Promise<ChangeLog> {
+  if (kind === 'memory') return createMemoryLog(options)
   const folder = await mkdtemp(join(tmpdir(), 'lockstep-service-'))
-  const log = await openSqliteLog({ file: join(folder, 'log.db') })
+  const log = await openSqliteLog({ ...options, file: join(folder, 'log.db') })
   const close = log.close.bind(log)
   log.close = async () => {
     await close()
