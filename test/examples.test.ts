@@ -88,6 +88,16 @@ test('03-transaction: both streams carry the transaction', async t => {
   assert.deepEqual(await once(example.process, 'exit'), [0, null])
 })
 
+test('05-nested: a follower of a nested collection sees what comes and what goes with its parent', async t => {
+  const example = run(t, '05-nested.ts')
+  assert.equal(await example.line(), 'tea')
+  assert.equal(await example.line(), 'created /shops/corner/orders/2')
+  const gone = [await example.line(), await example.line()]
+  assert.deepEqual(gone.sort(), ['deleted /shops/corner/orders/1', 'deleted /shops/corner/orders/2'])
+  assert.equal(await example.line(), '0 orders')
+  assert.deepEqual(await once(example.process, 'exit'), [0, null])
+})
+
 test('04-mount: the service answers below its root, the application elsewhere', async t => {
   const example = run(t, '04-mount.ts', { PORT: '0', FILE: await temporaryFile(t, 'notes.db') })
   const url = await example.line()

@@ -58,9 +58,13 @@ export type KindAt<Path extends string> = string extends Path
     ? 'resource'
     : 'collection'
 
-/** The path, where the API has something there. */
+/** The path, where the API has something there; else what the compiler shows of it. */
 export type PathIn<Api, Path extends string> = string extends Path
   ? Path
   : [StateAt<Api, Path>] extends [never]
-    ? never
+    ? UnknownPath<Api>
     : Path
+
+/** A text that nobody passes: it stands in the compiler's message. */
+export type UnknownPath<Api> =
+  `no such path; known: /${Extract<keyof Normalized<Api>, string>}, each also with /{id}`

@@ -13,6 +13,7 @@ export {
 } from './http/node.ts'
 export type { RelayOptions } from './relay-options.ts'
 export {
+  type ApiOf,
   type Collection,
   defineResource,
   type Resource,

@@ -46,9 +46,9 @@ export interface Collection<State extends object> {
 }
 
 /** A declared resource. `State` is the type of its representations, `id` included. */
-export interface Resource<State extends object> {
+export interface Resource<State extends object, Template extends string = string> {
   /** The collection's path template without the leading slash: `people`, `people/{person}/friends`. */
-  readonly template: string
+  readonly template: Template
   /** The names of the collections on the way, joined by slashes: `people/friends`. What a request is routed by. */
   readonly route: string
   readonly schema: Readonly<JsonObject>
@@ -68,6 +68,14 @@ export const maxPageSize = 1_000
 /** The type of a resource's representations: `type Person = StateOf<typeof people>`. */
 export type StateOf<R> = R extends Resource<infer State> ? State : never
 
+/**
+ * The type of an API that has these resources, for the `connect` of followers:
+ * `type Api = ApiOf<[typeof shops, typeof orders]>` is `{ shops: Shop; 'shops/{shop}/orders': Order }`.
+ */
+export type ApiOf<Resources extends readonly Resource<object>[]> = {
+  [R in Resources[number] as R['template']]: StateOf<R>
+}
+
 /** Without `id`; members that are declared and an index signature are both kept, each type of a union for itself. */
 export type OmitId<State> = State extends object
   ? { [Name in keyof State as Name extends 'id' ? never : Name]: State[Name] }
@@ -82,10 +90,10 @@ type WithId<State> = State extends object ? { id: string } & OmitId<State> : { i
  *       schema: { type: 'object', required: ['name'], properties: { name: { type: 'string' } } },
  *     })
  */
-export function defineResource<const Schema extends XSchema>(
-  template: string,
+export function defineResource<const Schema extends XSchema, const Template extends string>(
+  template: Template,
   options: ResourceOptions<Schema>,
-): Resource<WithId<XStatic<Schema>>> {
+): Resource<WithId<XStatic<Schema>>, Template> {
   const names = parseTemplate(template)
   checkOptions(`defineResource(${quote(template)}, …)`, options, {
     schema: true,
@@ -105,7 +113,7 @@ export function defineResource<const Schema extends XSchema>(
   checkCount(template, 'maxBodyBytes', maxBodyBytes, 1_073_741_824)
   checkCount(template, 'pageSize', pageSize, maxPageSize)
   const { schema, validate } = compileSchema(template, options.schema)
-  const resource: Resource<WithId<XStatic<Schema>>> = {
+  const resource: Resource<WithId<XStatic<Schema>>, Template> = {
     template,
     route: names.join('/'),
     schema,

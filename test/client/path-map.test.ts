@@ -3,7 +3,7 @@ import assert from 'node:assert/strict'
 import test from 'node:test'
 import type { FollowerAt } from '../../src/client/connection.ts'
 import type { CollectionFollower, ResourceFollower } from '../../src/client/follower.ts'
-import type { KindAt, PathIn, StateAt, UnknownApi } from '../../src/client/path-map.ts'
+import type { KindAt, PathIn, StateAt, UnknownApi, UnknownPath } from '../../src/client/path-map.ts'
 import type { JsonObject } from '../../src/contract/index.ts'
 
 interface Person {
@@ -53,9 +53,16 @@ test('a path has the type of its collection, however deep', () => {
 })
 
 test('a path that the API does not have is refused', () => {
-  holds<Same<PathIn<Api, '/projects'>, never>>()
-  holds<Same<PathIn<Api, '/people/1/enemies'>, never>>()
-  holds<Same<PathIn<Api, 'people'>, never>>()
+  holds<Same<PathIn<Api, '/projects'>, UnknownPath<Api>>>()
+  holds<Same<PathIn<Api, '/people/1/enemies'>, UnknownPath<Api>>>()
+  holds<Same<PathIn<Api, 'people'>, UnknownPath<Api>>>()
+  holds<
+    Same<
+      UnknownPath<{ people: Person; 'people/{person}/friends': Friend }>,
+      | 'no such path; known: /people, each also with /{id}'
+      | 'no such path; known: /people/{id}/friends, each also with /{id}'
+    >
+  >()
   holds<Same<PathIn<Api, '/people'>, '/people'>>()
   holds<Same<PathIn<Api, string>, string>>()
 })

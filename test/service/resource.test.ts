@@ -4,7 +4,7 @@ import test from 'node:test'
 import { Settings } from 'typebox/system'
 import { isLockstepError, type JsonObject } from '../../src/contract/index.ts'
 import { createRequestId, createTimeSortableId, isRequestId } from '../../src/service/id.ts'
-import { defineResource, type StateOf } from '../../src/service/resource.ts'
+import { type ApiOf, defineResource, type StateOf } from '../../src/service/resource.ts'
 import { friends, likes, people } from '../support/service.ts'
 
 const refuses = (declare: () => unknown, message: RegExp): void =>
@@ -219,6 +219,13 @@ test('4.11 request ids are 1 to 128 visible ASCII characters', () => {
 type Same<A, B> = (<T>() => T extends A ? 1 : 2) extends <T>() => T extends B ? 1 : 2 ? true : never
 type Flat<T> = T extends object ? { [Name in keyof T]: T[Name] } : T
 const isSame = <A, B>(same: Same<A, B>): void => assert.equal(same, true)
+
+test('ApiOf is the type of an API by its templates, as followers take it', () => {
+  type Api = ApiOf<[typeof people, typeof friends]>
+  const api: Same<keyof Api, 'people' | 'people/{person}/friends'> = true
+  const state: Same<Api['people/{person}/friends'], StateOf<typeof friends>> = true
+  assert.ok(api && state)
+})
 
 test('StateOf is the type of the representations', () => {
   type Person = StateOf<typeof person>
