@@ -14,8 +14,8 @@ export interface Tombstone {
   /** Where it was learned: the number of the message, or of the marker of the response that did not have it. */
   readonly seq: number
   /**
-   * `false` where a response told it: then the resource may already be gone for good while messages still tell of
-   * its earlier lives, so none of those brings it back without a look at the resource itself.
+   * `false` where a response told what is there now: then the resource may be gone for good while messages still
+   * tell of its earlier lives, so none of those brings it back without a look at the resource itself.
    */
   readonly exact: boolean
 }
@@ -72,10 +72,10 @@ export function applyMessage(
   const { version } = message
   if (version <= held) return 'old'
   const tombstone = copy.tombstones.get(id)
-  // The response that did not have it held every change up to its marker, this one too.
+  // The response that did not have it held every change up to there, this one too.
   if (tombstone?.exact === false && seq <= tombstone.seq) return 'old'
   if (message.event === 'deleted') {
-    return buryResource(copy, id, { version, seq, exact: tombstone?.exact !== false })
+    return buryResource(copy, id, { version, seq, exact: !isLatest && tombstone?.exact !== false })
   }
   if (message.ref === true) return 'fetch'
   const previous = copy.states.get(id)
@@ -127,7 +127,6 @@ export function replaceContent(copy: Copy, content: Content, isSameEpoch: boolea
     const version = isSameEpoch ? heldVersion(copy, id) + 1 : 0
     differences.push(buryResource(copy, id, { version, seq: content.seq, exact: false }) as Difference)
   }
-  if (!isSameEpoch) copy.tombstones.clear()
   for (const [id, state] of content.states) {
     const version = content.versions.get(id)!
     const held = heldVersion(copy, id)

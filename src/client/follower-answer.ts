@@ -88,6 +88,11 @@ export function takeItems(
     retry(step)
     return
   }
+  if (begun !== undefined && page.seq < begun.seq) {
+    // What was changed before the first page was read may be missing in this one.
+    retry(step)
+    return
+  }
   const isOld = begun === undefined && isOlder(step, page)
   if (isOld && ignoreOlder(step)) {
     release(step, { isVain: false })

@@ -384,6 +384,14 @@ test('the pages of a baseline belong to one epoch, or it begins again', () => {
   assert.equal(scene.m.epoch, undefined)
 })
 
+test('a page of a baseline that is older than the first page is asked for again', () => {
+  const scene = new Scene().hear({ type: 'start', listenFirst: false }).items('e1:5', { a: [1] }, 'page2')
+  scene.items('e1:4', { b: [1] }).wait(1_000)
+  assert.deepEqual(scene.asked, { kind: 'items', next: 'page2' })
+  scene.items('e1:6', { b: [2] })
+  assert.deepEqual([scene.m.position, scene.m.copy.states.size], [5, 2])
+})
+
 test('a page of a baseline is asked for again three times before all of it is', () => {
   const scene = new Scene().hear({ type: 'start', listenFirst: false }).items('e1:2', { a: [1] }, 'page2')
   for (let count = 0; count < 3; count++) {

@@ -94,7 +94,7 @@ export class FollowerWorld {
   readonly #shown = new Map<string, JsonObject>()
   /** The highest version shown of each id, and in which epoch. */
   readonly #versions = new Map<string, number>()
-  #shownEpoch = ''
+  #shownEpoch: string | undefined
 
   constructor(options: WorldOptions) {
     this.#options = options
@@ -128,6 +128,8 @@ export class FollowerWorld {
     const isRefreshed = effects.some(
       effect => effect.type === 'change' && effect.change.event === 'refreshed',
     )
+    if (this.#shownEpoch !== this.m.epoch) this.#versions.clear()
+    this.#shownEpoch = this.m.epoch
     // Only the first change of a resource in a step comes from the answer itself; the rest is what waited for it.
     this.#told = event.type === 'items' || event.type === 'resource' ? new Set() : undefined
     for (const effect of effects) if (!isRefreshed || effect.type !== 'change') this.#perform(effect)
@@ -233,8 +235,6 @@ export class FollowerWorld {
   #show(change: Extract<Effect, { type: 'change' }>['change']): void {
     this.changes++
     const { m } = this
-    if (this.#shownEpoch !== m.epoch) this.#versions.clear()
-    this.#shownEpoch = m.epoch!
     if (change.event === 'refreshed') return
     const { id, version, state, previous, event } = change
     assert.equal(previous, this.#shown.get(id), `${id}: previous is what was shown`)
@@ -264,6 +264,8 @@ export class FollowerWorld {
     if (this.#told === undefined || this.#told.has(path)) return 0
     this.#told.add(path)
     if (this.#readPath !== undefined && this.#readPath !== path) return 0
+    // Of two snapshots with the same marker nobody can say which one is older.
+    if (this.#options.lag > 0) return 0
     const versions = this.#read.flatMap(resources => {
       const held = resources.get(path)
       return held !== undefined && held.state === undefined ? [held.version] : []
@@ -272,8 +274,7 @@ export class FollowerWorld {
   }
 
   #showAll(): void {
-    const { epoch, copy } = this.m
-    this.#shownEpoch = epoch!
+    const { copy } = this.m
     this.#shown.clear()
     this.#versions.clear()
     for (const [id, state] of copy.states) this.#shown.set(id, state)
