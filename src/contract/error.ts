@@ -71,9 +71,9 @@ export const errorCodes: Readonly<Record<ErrorCode, ErrorEntry>> = {
   'invalid-topic': { status: 400, retry: false, title: 'The topic does not come from a path' },
   'invalid-position': { status: 400, retry: false, title: 'The position or marker cannot be read' },
   'invalid-query': { status: 400, retry: false, title: 'A query parameter cannot be used' },
-  'invalid-json': { status: 400, retry: false, title: 'The body is not JSON' },
   'invalid-condition': { status: 400, retry: false, title: 'If-Match or If-None-Match cannot be read' },
   'unsafe-number': { status: 422, retry: false, title: 'A number would change its value when stored' },
+  'invalid-json': { status: 400, retry: false, title: 'The body is not JSON' },
   'json-too-deep': { status: 422, retry: false, title: 'The JSON is nested too deeply' },
   'invalid-state': { status: 422, retry: false, title: 'The state does not fit the schema' },
   'invalid-id': { status: 422, retry: false, title: 'The id cannot be used' },
@@ -162,9 +162,16 @@ export class LockstepError extends Error {
     this.extra = options.extra ?? {}
   }
 }
+    // What is empty says nothing, and would stand below every error that a program prints.
+    if (this.faults.length === 0) hide(this, 'faults')
+    if (Object.keys(this.extra).length === 0) hide(this, 'extra')
 
 /** Is it a LockstepError, and, where a code is given, one of that code? */
 export function isLockstepError(error: unknown, code?: ErrorCode): error is LockstepError {
+function hide(error: LockstepError, name: 'faults' | 'extra'): void {
+  Object.defineProperty(error, name, { enumerable: false })
+}
+
   return error instanceof LockstepError && (code === undefined || error.code === code)
 }
 
@@ -213,8 +220,6 @@ export function quote(value: unknown, maxLength = 80): string {
   )
 }
 
-/** Never throws, also where a value has no `toString` or one that fails. */
-function formatForeign(value: unknown): string {
 /** Shows the text of a header field, which has quotes of its own, as it is; what {@link quote} would hide stays hidden. */
 export function showField(text: string, maxLength = 80): string {
   return quote(text, maxLength).slice(1, -1).replaceAll('\\"', '"')
@@ -222,6 +227,8 @@ export function showField(text: string, maxLength = 80): string {
 
   try {
     return String(value)
+/** Never throws, also where a value has no `toString` or one that fails. */
+function formatForeign(value: unknown): string {
   } catch {
     return Object.prototype.toString.call(value)
   }

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { readFileSync } from 'node:fs'
 import test from 'node:test'
+import { inspect } from 'node:util'
 import fc from 'fast-check'
 import { errorCodes, isLockstepError, LockstepError, quote, toProblem } from 'lockstep/contract'
 import { readSources } from '../source-tree.ts'
@@ -53,6 +54,15 @@ test('an error has its code, its message, its cause and its faults', () => {
   assert.equal(isLockstepError(error, 'gone'), false)
   assert.equal(isLockstepError(cause), false)
   assert.equal('cause' in new LockstepError('gone', 'Gone.'), false)
+})
+
+test('an error that is printed shows its code, and faults only where there are some', () => {
+  const shown = inspect(new LockstepError('port-taken', 'Port 1883 is taken.'))
+  assert.match(shown, /Port 1883 is taken\./)
+  assert.match(shown, /code: 'port-taken'/)
+  assert.doesNotMatch(shown, /faults|extra/)
+  const faults = [{ pointer: '/a', detail: 'must be a text' }]
+  assert.match(inspect(new LockstepError('invalid-state', 'No.', { faults })), /must be a text/)
 })
 
 test('a problem document carries code, status, faults and further members; a foreign error shows nothing of itself', () => {
