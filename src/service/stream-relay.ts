@@ -68,6 +68,8 @@ export class StreamRelay {
   #stirred = false
   #endRest: (() => void) | undefined
   #isWakingSoon = false
+  /** The connection came up and nothing was published on it yet. */
+  #isResuming = false
 
   constructor(name: string, parts: RelayParts, options: Required<RelayOptions>, signal: AbortSignal) {
     this.name = name
@@ -88,6 +90,7 @@ export class StreamRelay {
 
   connectionChanged(connected: boolean): void {
     if (connected) {
+      this.#isResuming = true
       this.#headDueAt = 0
       this.#pausedUntil = 0
       this.#delayMs = retryDelayMs.first
@@ -131,12 +134,11 @@ export class StreamRelay {
 
   /** Publishes what fits into the window. `true` where there may be more to do at once. */
   async #step(): Promise<boolean> {
-    const { log } = this.#parts
-    this.#window ??= createRelayWindow((await log.head(this.name)).epoch, await log.relayed(this.name))
-    const window = this.#window
+    await this.#resume()
+    const window = this.#window!
     const room = roomIn(window, this.#options.windowSize)
     const page = await this.#readPage(window.sent, room)
-    if (this.#window.turn !== window.turn) return true
+    if (this.#window!.turn !== window.turn) return true
     this.#tellHead(page.head)
     if (this.#isOutOfReach(page.head)) {
       await this.#publishReset(page.head)
@@ -144,12 +146,24 @@ export class StreamRelay {
     }
     for (const change of page.changes) {
       // Publishing may tell at once that the connection is gone.
-      if (this.#window.turn !== window.turn) return true
+      if (this.#window!.turn !== window.turn) return true
       this.#publish(change)
     }
-    this.#hasMore = this.#window.sent < page.head.seq
+    this.#hasMore = this.#window!.sent < page.head.seq
     if (page.changes.length === 0) await this.#saveNowAndThen()
-    return this.#hasMore && roomIn(this.#window, this.#options.windowSize) > 0
+    return this.#hasMore && roomIn(this.#window!, this.#options.windowSize) > 0
+  }
+
+  /** While this relay was cut off another one on the same log may have gone on: what it published is not told again. */
+  async #resume(): Promise<void> {
+    const { log } = this.#parts
+    if (!this.#isResuming && this.#window !== undefined) return
+    const { epoch } = await log.head(this.name)
+    const relayed = await log.relayed(this.name)
+    this.#isResuming = false
+    const window = this.#window
+    if (window === undefined) this.#window = createRelayWindow(epoch, relayed)
+    else if (window.epoch === epoch && window.acked < relayed) this.#window = jumpTo(window, epoch, relayed)
   }
 
   async #readPage(after: number, limit: number): Promise<Pick<ChangesPage, 'head' | 'changes'>> {

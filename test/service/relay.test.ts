@@ -423,6 +423,49 @@ test('7.6 two relays on one log publish everything, each message at most twice',
   await two.service.close()
 })
 
+test('7.6 a relay that was cut off does not tell again what another one has published', async () => {
+  const hub = createMemoryHub()
+  await using log = createMemoryLog()
+  await using heard = await hear(hub.connect(), 'people/#')
+  const inner = hub.connect()
+  let isUp = true
+  const listeners: ((connected: boolean) => void)[] = []
+  const connectCut = (connected: boolean): void => {
+    isUp = connected
+    for (const listener of listeners) listener(connected)
+  }
+  const told: string[] = []
+  const broker: Broker = {
+    ...tamper(inner, () => undefined),
+    get connected() {
+      return isUp
+    },
+    publish(topic, payload, options) {
+      if (topic.startsWith('people')) told.push(payload)
+      return inner.publish(topic, payload, options)
+    },
+    onConnection(listener) {
+      listeners.push(listener)
+      return () => {}
+    },
+  }
+  await using cut = await openTestService({ broker, log, relay: { maxBacklog: 5 } })
+  await using other = await openTestService({ broker: hub.connect(), log })
+  await writePeople(cut, 1)
+  await heard.until(({ length }) => length === 2)
+  connectCut(false)
+  await writePeople(other, 10, 1)
+  await eventually(async () => (await log.relayed('people')) === 11)
+  told.length = 0
+  connectCut(true)
+  await writePeople(other, 1, 11)
+  await heard.until(all => ids(all).filter(id => id.endsWith(':12')).length === 2)
+  assert.deepEqual(
+    told.map(text => JSON.parse(text).id.split(':')[2]),
+    ['12'],
+  )
+})
+
 test('relayLag counts what the broker has not acknowledged, also before the broker was ever up', async () => {
   const hub = createMemoryHub()
   await using log = createMemoryLog()
