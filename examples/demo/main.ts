@@ -6,13 +6,12 @@
 import { type ChildProcess, fork } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
 import { mkdirSync } from 'node:fs'
-import { resolve } from 'node:path'
 import { openEmbeddedBroker } from 'lockstep/broker'
 import { openFrontDoor } from './front-door.ts'
-import { readPort, stopNaming, stopWithMessage } from './settings.ts'
+import { readFolder, readPort, stopNaming, stopWithMessage } from './settings.ts'
 
 const names = ['users', 'projects', 'builds'] as const
-const dataDir = resolve(process.env['DATA_DIR'] ?? '.lockstep')
+const dataDir = readFolder('DATA_DIR', '.lockstep')
 const password = randomBytes(16).toString('hex')
 const children = new Map<string, ChildProcess>()
 const recentDeaths = new Map<string, number[]>()
@@ -82,7 +81,14 @@ if (process.env['npm_lifecycle_event'] !== undefined) {
   setInterval(() => process.ppid !== startedBy && void stop(), 1_000).unref()
 }
 
-mkdirSync(dataDir, { recursive: true })
+try {
+  mkdirSync(dataDir, { recursive: true })
+} catch (error) {
+  const reason = (error as NodeJS.ErrnoException).code
+  stopWithMessage(
+    `The data folder ${dataDir} cannot be made (${reason}). Give DATA_DIR a folder, or leave it out.`,
+  )
+}
 const host = '127.0.0.1'
 const publishers = Object.fromEntries(names.map(name => [name, password]))
 const broker = await openEmbeddedBroker({ host, port: readPort('MQTT_PORT', 1883), publishers }).catch(

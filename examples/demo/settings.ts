@@ -1,4 +1,5 @@
 /** What the demo reads from the environment. */
+import { resolve } from 'node:path'
 
 /** Reads a port: a whole number up to 65535; 0 takes any free one. */
 export function readPort(name: string, fallback: number): number {
@@ -8,6 +9,11 @@ export function readPort(name: string, fallback: number): number {
   if (!/^\d{1,5}$/.test(text) || port > 65_535)
     stopWithMessage(`${name}=${text} is not a port. Give a number from 0 to 65535.`)
   return port
+}
+
+/** Reads a folder, as an absolute path; empty is as good as not set. */
+export function readFolder(name: string, fallback: string): string {
+  return resolve(process.env[name] || fallback)
 }
 
 /** Ends the program with one clear sentence instead of a stack trace. */

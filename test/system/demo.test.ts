@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict'
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { mkdtemp, rm } from 'node:fs/promises'
+import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
@@ -10,6 +10,7 @@ import { join } from 'node:path'
 import { type TestContext, test } from 'node:test'
 import { connectMqtt } from 'lockstep/broker'
 import type { JsonObject } from 'lockstep/contract'
+import { readFolder } from '../../examples/demo/settings.ts'
 
 interface Demo {
   readonly process: ChildProcess
@@ -115,4 +116,22 @@ test('npm start says in one sentence that a port is taken, and which setting cha
     await demo.printed(new RegExp(`Port ${port} \\w+ 127\\.0\\.0\\.1 is taken[^\\n]*\\b${name}\\b`))
     assert.equal(await demo.stop('SIGTERM'), 1)
   }
+})
+
+test('a DATA_DIR that is empty is as good as none', t => {
+  const before = process.env['DATA_DIR']
+  t.after(() => {
+    if (before === undefined) delete process.env['DATA_DIR']
+    else process.env['DATA_DIR'] = before
+  })
+  process.env['DATA_DIR'] = ''
+  assert.equal(readFolder('DATA_DIR', '.lockstep'), join(process.cwd(), '.lockstep'))
+})
+
+test('npm start says in one sentence that its data folder cannot be made', async t => {
+  const file = join(await temporaryFolder(t), 'a-file')
+  await writeFile(file, '')
+  const demo = startDemo(t, { DATA_DIR: file })
+  await demo.printed(/^The data folder .*a-file cannot be made \(EEXIST\)\. Give DATA_DIR a folder[^\n]*\n/m)
+  assert.equal(await demo.stop('SIGTERM'), 1)
 })
