@@ -225,10 +225,10 @@ export function showField(text: string, maxLength = 80): string {
   return quote(text, maxLength).slice(1, -1).replaceAll('\\"', '"')
 }
 
-  try {
-    return String(value)
 /** Never throws, also where a value has no `toString` or one that fails. */
 function formatForeign(value: unknown): string {
+  try {
+    return String(value)
   } catch {
     return Object.prototype.toString.call(value)
   }
