@@ -59,7 +59,8 @@ export interface Follower<T> extends AsyncIterable<Change<T>>, AsyncDisposable {
   /**
    * Resolves when the copy holds everything up to the marker, such as the `Lockstep-Marker` of the answer to a
    * write of one's own. Asks the API at once rather than waiting for the broker. Other streams in the marker do
-   * not count. Errors: `timeout`, `position-gone` where its epoch is over, `invalid-position`, `closed`.
+   * not count. Errors: `timeout`, also for an epoch that this follower never saw, since it may be one to come;
+   * `position-gone` where it saw the epoch end; `invalid-position`, `closed`.
    */
   atLeast(marker: string | Marker, options?: WaitOptions): Promise<void>
   /** Calls back at each change or new status, in order, after the copy has changed. Returns what ends it. */

@@ -31,6 +31,8 @@ export function compileSchema(template: string, schema: XSchema): CompiledSchema
   // The compiler takes what it does not understand for no restriction at all.
   const [fault] = readFaults(Meta[metaSchemaId], declared)
   if (fault !== undefined) throw refuse(`${fault.pointer} ${fault.detail}`)
+  const missing = findOpenReference(declared)
+  if (missing !== undefined) throw refuse(`it refers to ${quote(missing)}, which is not in it`)
   const { type = 'object', properties = {} } = declared
   if (type !== 'object') throw refuse(`its type is ${JSON.stringify(type)}; a representation is an object`)
   const { id = { type: 'string' } } = properties as JsonObject
@@ -44,6 +46,50 @@ export function compileSchema(template: string, schema: XSchema): CompiledSchema
   } catch (cause) {
     throw refuse(`it cannot be compiled (${String(cause)})`, cause)
   }
+}
+
+/** Values that are data, whatever they look like. */
+const dataKeywords = new Set(['const', 'enum', 'default', 'examples'])
+
+/** The first `$ref` to what is not in the schema; the compiler would let anything pass there. */
+function findOpenReference(schema: JsonObject): string | undefined {
+  const references: string[] = []
+  const ids: string[] = [metaSchemaId]
+  const anchors: string[] = []
+  const visit = (value: JsonObject[string]): void => {
+    if (Array.isArray(value)) for (const item of value) visit(item)
+    if (!isJsonObject(value)) return
+    for (const [name, member] of Object.entries(value)) {
+      if (typeof member !== 'string') {
+        if (!dataKeywords.has(name)) visit(member)
+      } else if (name === '$ref' || name === '$dynamicRef') references.push(member)
+      else if (name === '$id') ids.push(member)
+      else if (name === '$anchor' || name === '$dynamicAnchor') anchors.push(member)
+    }
+  }
+  visit(schema)
+  return references.find(reference => {
+    const [base, fragment = ''] = reference.split('#', 2) as [string, string?]
+    // A relative reference is resolved against the $id around it, so its end is all that can be compared.
+    if (base !== '') return !ids.some(id => id.endsWith(base))
+    if (fragment === '') return false
+    if (!fragment.startsWith('/')) return !anchors.includes(fragment)
+    return ids.length === 1 && !hasPointer(schema, fragment)
+  })
+}
+
+/** Does the pointer (RFC 6901, percent-encoded) lead to something? */
+function hasPointer(schema: JsonObject, fragment: string): boolean {
+  let value: unknown = schema
+  for (const part of fragment.slice(1).split('/')) {
+    const name = part
+      .replace(/%[0-9A-Fa-f]{2}/g, decodeURIComponent)
+      .replaceAll('~1', '/')
+      .replaceAll('~0', '~')
+    if (typeof value !== 'object' || value === null || !Object.hasOwn(value, name)) return false
+    value = (value as Record<string, unknown>)[name]
+  }
+  return true
 }
 
 function mayBeString(schema: JsonObject[string]): boolean {

@@ -94,6 +94,24 @@ test('a schema that is none is refused where it is declared, with the place', ()
   refuses(declare({ properties: { id: false } }), /"id" cannot be a string/)
 })
 
+test('a reference to what is not in the schema is refused; one within it holds', () => {
+  const define = (schema: object): unknown => defineResource('p', { schema: schema as typeof object })
+  for (const $ref of ['#/$defs/nothing', '#nowhere', 'https://example.com/other.json', 'Other'])
+    refuses(
+      () => define({ type: 'object', properties: { a: { $ref } } }),
+      /refers to ".+", which is not in it/,
+    )
+  const $defs = { 'a/b': { $anchor: 'here', type: 'integer' } }
+  for (const $ref of ['#/$defs/a~1b', '#here']) {
+    const resource = defineResource('p', {
+      schema: { type: 'object', $defs, properties: { a: { $ref }, $ref: { type: 'string' } } },
+    })
+    assert.deepEqual(resource.validate({ id: '1', a: 1, $ref: 'x' }), [], $ref)
+    assert.equal(resource.validate({ id: '1', a: 'x' }).length, 1, $ref)
+  }
+  define({ type: 'object', properties: { self: { $ref: '#' } }, default: { $ref: 'data' } })
+})
+
 test('options that are no counts are refused', () => {
   refuses(() => defineResource('p', { schema: object, maxBodyBytes: 0 }), /maxBodyBytes of "p" is "0"/)
   refuses(() => defineResource('p', { schema: object, pageSize: 1_001 }), /from 1 to 1000/)
