@@ -72,8 +72,8 @@ export const errorCodes: Readonly<Record<ErrorCode, ErrorEntry>> = {
   'invalid-position': { status: 400, retry: false, title: 'The position or marker cannot be read' },
   'invalid-query': { status: 400, retry: false, title: 'A query parameter cannot be used' },
   'invalid-condition': { status: 400, retry: false, title: 'If-Match or If-None-Match cannot be read' },
-  'unsafe-number': { status: 422, retry: false, title: 'A number would change its value when stored' },
   'invalid-json': { status: 400, retry: false, title: 'The body is not JSON' },
+  'unsafe-number': { status: 422, retry: false, title: 'A number would change its value when stored' },
   'json-too-deep': { status: 422, retry: false, title: 'The JSON is nested too deeply' },
   'invalid-state': { status: 422, retry: false, title: 'The state does not fit the schema' },
   'invalid-id': { status: 422, retry: false, title: 'The id cannot be used' },
@@ -160,18 +160,18 @@ export class LockstepError extends Error {
     this.code = code
     this.faults = options.faults ?? []
     this.extra = options.extra ?? {}
-  }
-}
     // What is empty says nothing, and would stand below every error that a program prints.
     if (this.faults.length === 0) hide(this, 'faults')
     if (Object.keys(this.extra).length === 0) hide(this, 'extra')
+  }
+}
 
-/** Is it a LockstepError, and, where a code is given, one of that code? */
-export function isLockstepError(error: unknown, code?: ErrorCode): error is LockstepError {
 function hide(error: LockstepError, name: 'faults' | 'extra'): void {
   Object.defineProperty(error, name, { enumerable: false })
 }
 
+/** Is it a LockstepError, and, where a code is given, one of that code? */
+export function isLockstepError(error: unknown, code?: ErrorCode): error is LockstepError {
   return error instanceof LockstepError && (code === undefined || error.code === code)
 }
 
