@@ -27,6 +27,7 @@ const loadedOnUse: Readonly<Record<string, string>> = { client: 'src/broker/mqtt
 const adapters: Readonly<Record<string, readonly string[]>> = {
   broker: ['memory', 'embedded', 'mqtt'],
   log: ['memory', 'sqlite', 'postgres'],
+  service: ['fetch', 'node'],
 }
 const maxFileLines = 400
 const forbiddenNames = /^(utils?|helpers?|commons?|types?|constants?|manager|misc|shared)\b/

@@ -1,7 +1,7 @@
 /**
  * What a program hands in: options, and parts such as a log or a broker. A mistake is told at once and in words.
  *
- * It judges kinds and names only; whoever owns an option judges its value.
+ * It judges kinds, names and whole numbers; whoever owns an option judges what else its value must be.
  */
 import { LockstepError, quote } from './error.ts'
 
@@ -45,6 +45,26 @@ export function checkMethods(
   if (isObject && methods.every(name => typeof (value as Record<string, unknown>)[name] === 'function'))
     return
   throw new LockstepError('invalid-option', `${where} is ${describeValue(value)}. ${advice}`)
+}
+
+/** The longest time in milliseconds that a timer can wait: over it, it would not wait at all. */
+export const maxTimerMs = 2_147_483_647
+
+export interface CountLimits {
+  /** @default 1 */
+  readonly min?: number
+  /** @default Number.MAX_SAFE_INTEGER */
+  readonly max?: number
+}
+
+/** Gives the value of an option that is a whole number within limits. Errors: `invalid-option`. */
+export function checkCount(name: string, value: number, { min = 1, max }: CountLimits = {}): number {
+  if (Number.isSafeInteger(value) && value >= min && value <= (max ?? value)) return value
+  const range = max === undefined ? `${min} up` : `${min} to ${max}`
+  throw new LockstepError(
+    'invalid-option',
+    `${name} is ${describeValue(value)}. Give a whole number from ${range}.`,
+  )
 }
 
 /** Says in words what a value is that was expected to be something else. */

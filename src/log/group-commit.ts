@@ -6,7 +6,7 @@
  * and all of them are answered. What arrives meanwhile waits for the next batch. A work should await nothing
  * but its transaction, since the others wait for it. Does not know how anything is stored. PROTOCOL.md §7.
  */
-import { isLockstepError, LockstepError } from '../contract/index.ts'
+import { checkCount, isLockstepError, LockstepError, maxTimerMs } from '../contract/index.ts'
 import { Batch, type BatchTransaction, type CommittedState } from './batch.ts'
 import type { LogTransaction, Written } from './change-log.ts'
 
@@ -77,9 +77,14 @@ export class GroupCommit {
   constructor(store: CommitStore, hooks: GroupCommitHooks, options: GroupCommitOptions = {}) {
     this.#store = store
     this.#hooks = hooks
-    this.#maxWaitingWrites = options.maxWaitingWrites ?? 10_000
-    this.#maxTransactionChanges = options.maxTransactionChanges ?? 10_000
-    this.#transactionTimeoutMs = options.transactionTimeoutMs ?? 5_000
+    const {
+      maxWaitingWrites = 10_000,
+      maxTransactionChanges = 10_000,
+      transactionTimeoutMs = 5_000,
+    } = options
+    this.#maxWaitingWrites = checkCount('maxWaitingWrites', maxWaitingWrites)
+    this.#maxTransactionChanges = checkCount('maxTransactionChanges', maxTransactionChanges)
+    this.#transactionTimeoutMs = checkCount('transactionTimeoutMs', transactionTimeoutMs, { max: maxTimerMs })
   }
 
   /** See {@link ChangeLog.write}. */

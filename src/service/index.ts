@@ -1,10 +1,9 @@
 /** The side that owns resources: declare them, serve them over HTTP, write them in-process, publish their changes. */
 export type { BulkOptions } from './http/bulk-request.ts'
-export type { Exchange, Reply } from './http/exchange.ts'
+export type { Exchange, HttpHandler, Reply } from './http/exchange.ts'
 export { createFetchHandler, type FetchHandler } from './http/fetch.ts'
 export {
   createNodeListener,
-  type HttpHandler,
   type HttpServer,
   type HttpServerOptions,
   type NodeListener,

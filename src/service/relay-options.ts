@@ -1,5 +1,5 @@
 /** What can be set of a relay, and the limits of it. PROTOCOL.md §3. */
-import { checkOptions, LockstepError, maxMessageBytes, quote } from '../contract/index.ts'
+import { checkCount, checkOptions, maxMessageBytes, maxTimerMs } from '../contract/index.ts'
 
 export interface RelayOptions {
   /** Changes of one stream that may be on their way at once. @default 128 */
@@ -14,7 +14,7 @@ export interface RelayOptions {
   readonly publishTimeoutMs?: number
 }
 
-/** Fills in the defaults. Errors: `invalid-option` for what is not a whole number from 1 up. */
+/** Fills in the defaults. Errors: `invalid-option` for what is not a whole number from 1 up, or a time that no timer can wait. */
 export function readRelayOptions(options: RelayOptions = {}): Required<RelayOptions> {
   checkOptions('relay of openService', options, {
     windowSize: true,
@@ -23,19 +23,13 @@ export function readRelayOptions(options: RelayOptions = {}): Required<RelayOpti
     headEveryMs: true,
     publishTimeoutMs: true,
   })
-  const read = (name: keyof RelayOptions, fallback: number): number => {
-    const value = options[name] ?? fallback
-    if (Number.isSafeInteger(value) && value > 0) return value
-    throw new LockstepError(
-      'invalid-option',
-      `relay.${name} is ${quote(value)}. Give a whole number from 1 up.`,
-    )
-  }
+  const read = (name: keyof RelayOptions, fallback: number, max?: number): number =>
+    checkCount(`relay.${name}`, options[name] ?? fallback, { max })
   return {
     windowSize: read('windowSize', 128),
     maxMessageBytes: read('maxMessageBytes', maxMessageBytes),
     maxBacklog: read('maxBacklog', 10_000),
-    headEveryMs: read('headEveryMs', 5_000),
-    publishTimeoutMs: read('publishTimeoutMs', 10_000),
+    headEveryMs: read('headEveryMs', 5_000, maxTimerMs),
+    publishTimeoutMs: read('publishTimeoutMs', 10_000, maxTimerMs),
   }
 }

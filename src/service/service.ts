@@ -6,6 +6,7 @@
  */
 import type { Broker } from '../broker/broker.ts'
 import {
+  checkCount,
   checkMethods,
   checkOptions,
   checkTopicPrefix,
@@ -25,6 +26,7 @@ import type { Exchange, Reply } from './http/exchange.ts'
 import { createFetchHandler, type FetchHandler } from './http/fetch.ts'
 import { handle, owns } from './http/handler.ts'
 import { createRequestId, isRequestId } from './id.ts'
+import { checkRetention, startPruning } from './pruning.ts'
 import { type Claim, hashParts, invalidIdempotencyKey, isIdempotencyKey, writeOnce } from './receipt.ts'
 import { type Relay, startRelay } from './relay.ts'
 import { type RelayOptions, readRelayOptions } from './relay-options.ts'
@@ -105,8 +107,6 @@ export interface Service extends AsyncDisposable {
   close(): Promise<void>
 }
 
-const pruneEveryMs = 60_000
-
 /** Opens a service on its log: makes the streams known, starts relay and retention. Errors: `invalid-option`, those of the log. */
 export async function openService(options: ServiceOptions): Promise<Service> {
   checkServiceOptions(options)
@@ -116,10 +116,9 @@ export async function openService(options: ServiceOptions): Promise<Service> {
   const topicPrefix = checkTopicPrefix(options.topicPrefix ?? '')
   const root = checkRoot(options.root ?? '')
   const relayOptions = readRelayOptions(options.relay)
-  const maxEventStreams = options.maxEventStreams ?? 10_000
-  if (!(maxEventStreams >= 0)) {
-    throw new LockstepError('invalid-option', `maxEventStreams is ${maxEventStreams}. Give 0 or more.`)
-  }
+  const maxEventStreams = checkCount('maxEventStreams', options.maxEventStreams ?? 10_000, { min: 0 })
+  const bulk = readBulkOptions(options.bulk)
+  checkRetention(options.retention)
   const routes = indexByRoute(options.resources)
   const locate = createLocate(routes)
   const streams = [...new Set([...routes.keys()].map(route => route.split('/', 1)[0]!))]
@@ -138,14 +137,14 @@ export async function openService(options: ServiceOptions): Promise<Service> {
     closing: closing.signal,
     headEveryMs: relayOptions.headEveryMs,
     maxEventStreams,
-    bulk: readBulkOptions(options.bulk),
+    bulk,
     principal: options.principal,
     runningScopes: new Set(),
     eventStreams: 0,
   }
   const relay: Relay | undefined =
     broker && startRelay(streams, { log, broker, watch, topicPrefix, now, onError }, relayOptions)
-  const pruning = startPruning(log, options.retention, error => onError(error, { stage: 'retention' }))
+  const pruning = startPruning(log, options.retention, onError)
   let closed: Promise<void> | undefined
   const close = (): Promise<void> => {
     closed ??= (async () => {
@@ -195,30 +194,6 @@ function claimsOf(idempotencyKey: string | undefined): readonly Claim[] {
   if (idempotencyKey === undefined) return []
   if (!isIdempotencyKey(idempotencyKey)) throw invalidIdempotencyKey(idempotencyKey)
   return [{ key: hashParts(['transaction', idempotencyKey]), fingerprint: '' }]
-}
-
-/** Prunes every minute, never twice at a time. */
-function startPruning(
-  log: ChangeLog,
-  retention: Retention | undefined,
-  onError: (error: unknown) => void,
-): { stop(): Promise<void> } {
-  let running: Promise<unknown> | undefined
-  const timer = setInterval(() => {
-    running ??= log
-      .prune(retention)
-      .catch(onError)
-      .finally(() => {
-        running = undefined
-      })
-  }, pruneEveryMs)
-  timer.unref()
-  return {
-    async stop() {
-      clearInterval(timer)
-      await running
-    },
-  }
 }
 
 const optionNames: OptionNames<ServiceOptions> = {

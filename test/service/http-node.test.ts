@@ -4,7 +4,8 @@ import { once } from 'node:events'
 import { createServer, request as httpRequest } from 'node:http'
 import { type AddressInfo, connect, type Socket } from 'node:net'
 import test from 'node:test'
-import { isLockstepError } from '../../src/contract/index.ts'
+import { isLockstepError, type ReportError } from '../../src/contract/index.ts'
+import type { HttpHandler } from '../../src/service/http/exchange.ts'
 import { createNodeListener, type HttpServerOptions, openHttpServer } from '../../src/service/http/node.ts'
 import { askOver, assertProblem, eventually, openTestService, type TestService } from '../support/service.ts'
 
@@ -278,4 +279,30 @@ test('a listener whose handler fails ends the connection and not the process', a
   await assert.rejects(fetch(`${url}/header`))
   server.closeAllConnections()
   server.close()
+})
+
+test('limits and ports of a server that cannot be used are refused', async () => {
+  await using api = await openTestService()
+  for (const options of [
+    { port: 70_000 },
+    { port: 80.5 },
+    { port: 0, maxConnections: 0 },
+    { port: 0, idleTimeoutMs: Number.POSITIVE_INFINITY },
+    { port: 0, bodyTimeoutMs: Number.NaN },
+  ]) {
+    await assert.rejects(openHttpServer(api.service, options), { code: 'invalid-option' })
+  }
+})
+
+test('an answer that cannot be sent is told, and its connection is cut', async () => {
+  const reports: string[] = []
+  const handler: HttpHandler = {
+    handle: async () => ({ status: 200, headers: { 'x-broken': 'a\nb' }, body: '' }),
+    owns: () => true,
+  }
+  const onError: ReportError = (error, { stage }) => void reports.push(`${stage}: ${error}`)
+  await using server = await openHttpServer(handler, { port: 0, onError })
+  await assert.rejects(fetch(server.url))
+  assert.equal(reports.length, 1)
+  assert.match(reports[0]!, /^response: .*Invalid character in header/)
 })

@@ -497,6 +497,8 @@ test('options of the relay that cannot be used are refused at the start', async 
     { headEveryMs: 0.5 },
     { maxBacklog: -1 },
     { publishTimeoutMs: Number.NaN },
+    { publishTimeoutMs: 2 ** 31 },
+    { headEveryMs: 2 ** 31 },
   ]) {
     await assert.rejects(openTestService({ relay }), error => isLockstepError(error, 'invalid-option'))
   }

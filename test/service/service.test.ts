@@ -139,7 +139,12 @@ test('options that cannot be used open nothing', async () => {
   }
   await assert.rejects(openService({ resources: [people], log, root: 'x' }))
   await assert.rejects(openService({ resources: [people], log, topicPrefix: 'x' }))
-  await assert.rejects(openService({ resources: [people], log, maxEventStreams: -1 }))
+  for (const maxEventStreams of [-1, Number.NaN, 0.5])
+    await assert.rejects(openService({ resources: [people], log, maxEventStreams }), {
+      code: 'invalid-option',
+    })
+  for (const retention of [{ maxRows: -1 }, { maxAgeMs: Number.NaN }, { maxAge: 5 }])
+    await assert.rejects(openService({ resources: [people], log, retention }), { code: 'invalid-option' })
   assert.equal(asked, 0)
 })
 

@@ -520,6 +520,17 @@ export function testChangeLog(
       await log.write(work(3))
     })
 
+    test('limits that cannot be used are refused at the opening', async () => {
+      for (const options of [
+        { maxWaitingWrites: Number.NaN },
+        { maxTransactionChanges: 0 },
+        { transactionTimeoutMs: Number.POSITIVE_INFINITY },
+        { transactionTimeoutMs: 2 ** 31 },
+      ]) {
+        await rejects(open(options), 'invalid-option')
+      }
+    })
+
     test('when too many writes wait, one more is refused at once', async () => {
       await using log = await openWith(['people'], { maxWaitingWrites: 4 })
       const results = await Promise.allSettled(

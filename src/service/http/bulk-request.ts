@@ -1,5 +1,6 @@
 /** What a bulk may ask for: reading its body, with every fault at its place, and the limits of it. PROTOCOL.md §4.15. */
 import {
+  checkCount,
   checkOptions,
   type Fault,
   isJsonObject,
@@ -59,13 +60,7 @@ export function readBulkOptions(options: BulkOptions | false = {}): Required<Bul
   })
   const { maxOperations = 1_000, maxBodyBytes = 8_388_608, maxResultChars = 67_108_864 } = options
   const limits = { maxOperations, maxBodyBytes, maxResultChars }
-  for (const [name, value] of Object.entries(limits)) {
-    if (Number.isSafeInteger(value) && value >= 1) continue
-    throw new LockstepError(
-      'invalid-option',
-      `bulk.${name} is ${quote(value)}. Give a whole number from 1 up.`,
-    )
-  }
+  for (const [name, value] of Object.entries(limits)) checkCount(`bulk.${name}`, value)
   return limits
 }
 

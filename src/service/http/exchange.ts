@@ -27,6 +27,13 @@ export interface Reply {
   readonly body?: string | AsyncIterable<string>
 }
 
+/** What an adapter needs of a service. */
+export interface HttpHandler {
+  handle(exchange: Exchange): Promise<Reply>
+  /** Is the raw path below the service's root? */
+  owns(path: string): boolean
+}
+
 export const jsonType = 'application/json; charset=utf-8'
 
 /** The answer to an error: a problem document (RFC 9457). Unknown errors are shown as `internal` and told to `onError`. */

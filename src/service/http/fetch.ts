@@ -3,8 +3,7 @@
  * service workers and tests speak.
  */
 import { LockstepError } from '../../contract/index.ts'
-import type { Exchange } from './exchange.ts'
-import type { HttpHandler } from './node.ts'
+import type { Exchange, HttpHandler } from './exchange.ts'
 
 export type FetchHandler = (request: Request) => Promise<Response>
 

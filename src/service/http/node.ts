@@ -6,27 +6,31 @@ import { isUtf8 } from 'node:buffer'
 import { once } from 'node:events'
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
-import { checkMethods, checkOptions, LockstepError } from '../../contract/index.ts'
-import type { Exchange, Reply } from './exchange.ts'
-
-/** What the adapter needs of a service. */
-export interface HttpHandler {
-  handle(exchange: Exchange): Promise<Reply>
-  /** Is the raw path below the service's root? */
-  owns(path: string): boolean
-}
+import {
+  checkCount,
+  checkMethods,
+  checkOptions,
+  createErrorReport,
+  LockstepError,
+  maxTimerMs,
+  type ReportError,
+} from '../../contract/index.ts'
+import type { Exchange, HttpHandler, Reply } from './exchange.ts'
 
 export type NodeListener = (request: IncomingMessage, response: ServerResponse, next?: () => void) => void
 
 export interface NodeListenerOptions {
   /** How long a body may take to arrive. @default 30_000 */
   readonly bodyTimeoutMs?: number
+  /** Hears of answers that could not be sent. @default writes to stderr */
+  readonly onError?: ReportError
 }
 
 /** Makes a listener for `node:http`, Express and their like; paths that are not the service's go to `next` where there is one. */
 export function createNodeListener(service: HttpHandler, options: NodeListenerOptions = {}): NodeListener {
   checkHandler('createNodeListener', service)
-  const bodyTimeoutMs = options.bodyTimeoutMs ?? 30_000
+  const bodyTimeoutMs = checkCount('bodyTimeoutMs', options.bodyTimeoutMs ?? 30_000, { max: maxTimerMs })
+  const report = createErrorReport(options.onError)
   return (request, response, next) => {
     const url = cutOrigin(request.url ?? '/')
     const mark = url.indexOf('?')
@@ -43,7 +47,10 @@ export function createNodeListener(service: HttpHandler, options: NodeListenerOp
     service
       .handle(exchange)
       .then(reply => send(request, response, reply))
-      .catch(() => response.destroy())
+      .catch(error => {
+        report(error, { stage: 'response' })
+        response.destroy()
+      })
   }
 }
 
@@ -75,7 +82,7 @@ export interface HttpServer extends AsyncDisposable {
 
 const sweepEveryMs = 20
 
-/** Opens an HTTP server for a service. Errors: `port-taken`. */
+/** Opens an HTTP server for a service. Errors: `port-taken`, `invalid-option`. */
 export async function openHttpServer(service: HttpHandler, options: HttpServerOptions): Promise<HttpServer> {
   checkHandler('openHttpServer', service)
   checkOptions('openHttpServer', options, {
@@ -84,8 +91,12 @@ export async function openHttpServer(service: HttpHandler, options: HttpServerOp
     maxConnections: true,
     idleTimeoutMs: true,
     bodyTimeoutMs: true,
+    onError: true,
   })
-  const { port, host = '127.0.0.1' } = options
+  const { host = '127.0.0.1' } = options
+  const port = checkCount('port', options.port, { min: 0, max: 65_535 })
+  const maxConnections = checkCount('maxConnections', options.maxConnections ?? 10_000)
+  const idleTimeoutMs = checkCount('idleTimeoutMs', options.idleTimeoutMs ?? 120_000, { max: maxTimerMs })
   const server = createServer({
     headersTimeout: 15_000,
     requestTimeout: 60_000,
@@ -93,8 +104,8 @@ export async function openHttpServer(service: HttpHandler, options: HttpServerOp
     maxHeaderSize: 16_384,
     connectionsCheckingInterval: 5_000,
   })
-  server.maxConnections = options.maxConnections ?? 10_000
-  server.timeout = options.idleTimeoutMs ?? 120_000
+  server.maxConnections = maxConnections
+  server.timeout = idleTimeoutMs
   server.on('request', createNodeListener(service, options))
   server.listen(port, host)
   try {
