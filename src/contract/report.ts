@@ -16,7 +16,8 @@ export function createErrorReport(onError: ReportError | undefined): ReportError
   }
 }
 
-/** An error of ours says in its message all there is to know, unless it has a cause. */
+/** An error of ours says in its message all there is to know, unless it has a cause; of a network's failure it tells that too. */
 function briefly(error: unknown): unknown {
-  return isLockstepError(error) && error.cause === undefined ? error.message : error
+  const isTold = isLockstepError(error) && (error.cause === undefined || /^(broker|api)-/.test(error.code))
+  return isTold ? error.message : error
 }

@@ -113,6 +113,10 @@ describe('connectMqtt: connecting', () => {
       await broker.close()`
     const { stderr } = await promisify(execFile)(process.execPath, ['--input-type=module', '--eval', script])
     const lines = stderr.trim().split('\n')
+    assert.ok(
+      lines.every(line => line.startsWith('lockstep: mqtt connection: ')),
+      stderr,
+    )
     const isBack = `lockstep: mqtt connection: The connection to mqtt://127.0.0.1:${port} is up.`
     const first = lines.indexOf(isBack)
     assert.ok(first >= 0, stderr)
