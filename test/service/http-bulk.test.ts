@@ -388,6 +388,20 @@ test('4.15 a bulk has at most so many operations and bytes as the service allows
   assertProblem(await whole.ask('POST', '/people/_bulk', { rawBody, headers }), 413, 'body-too-large')
 })
 
+test('4.13 4.15 in a new epoch a remembered result keeps its marker, the response has one of now', async () => {
+  await using api = await openTestService()
+  const operations = [remove('bob'), post({ id: 'ann', name: 'Ann' })]
+  const [, first] = await resultsOf(ask(api, operations, { key: 'k' }))
+  await api.log.renewEpoch('people')
+  await api.ask('PUT', '/people/bob', { body: { name: 'Bob' } })
+  const answer = await ask(api, operations, { key: 'k' })
+  const { epoch } = await api.log.head('people')
+  const [removed, remembered] = answer.json.results
+  assert.equal(removed.marker, `people:${epoch}:2`)
+  assert.deepEqual(remembered, { ...first, replayed: true })
+  assert.equal(answer.headers.get('lockstep-marker'), `people:${epoch}:2`)
+})
+
 test('4.15 a service may have no bulks', async () => {
   await using api = await openTestService({ bulk: false })
   assertProblem(await ask(api, [put('ann', { name: 'Ann' })]), 404, 'not-found')
