@@ -1,6 +1,6 @@
 /** The feed as an event stream: PROTOCOL.md §5.9, in-process and over real sockets. */
 import assert from 'node:assert/strict'
-import { once } from 'node:events'
+import { getEventListeners, once } from 'node:events'
 import { connect } from 'node:net'
 import test from 'node:test'
 import type { EventSourceMessage } from 'eventsource-parser'
@@ -353,6 +353,24 @@ test('a stream hears with the next head of what another process wrote, and rests
   const { user, system } = process.cpuUsage(before)
   assert.ok(user + system < 45_000, `it used ${(user + system) / 1_000} ms of 50 ms`)
   await later.close()
+})
+
+test('a stream that has ended leaves no listener behind on its signal', async t => {
+  const signals: AbortSignal[] = []
+  const { any } = AbortSignal
+  t.mock.method(AbortSignal, 'any', (parts: AbortSignal[]) => {
+    const signal = any.call(AbortSignal, parts)
+    signals.push(signal)
+    return signal
+  })
+  await using api = await openTestService(often)
+  const events = await follow(api)
+  await events.until(isHead)
+  await api.log.renewEpoch('people')
+  await events.until(({ event }) => event === 'gone')
+  assert.equal(await events.next(), undefined)
+  assert.ok(signals.length >= 2)
+  for (const signal of signals) assert.equal(getEventListeners(signal, 'abort').length, 0)
 })
 
 test('over a socket events arrive as they happen, and a client that leaves frees its place', async () => {

@@ -121,10 +121,21 @@ test('415 names the type that is taken, also for what curl -d sends', async () =
     )
 })
 
-test('a body without Content-Type, or with parameters or another case, is taken for JSON', async () => {
+test('a body needs a Content-Type, which may have parameters and be in another case', async () => {
   await using api = await openTestService()
   const bytes = (): Uint8Array<ArrayBuffer> => new TextEncoder().encode('{"name":"A"}')
-  assert.equal((await post(api, bytes(), {})).status, 201)
+  for (const [method, path] of [
+    ['POST', '/people'],
+    ['PUT', '/people/a'],
+    ['PATCH', '/people/a'],
+    ['POST', '/people/_bulk'],
+  ] as const) {
+    const answer = await api.ask(method, path, { rawBody: bytes() })
+    assert.match(
+      String(assertProblem(answer, 415, 'unsupported-media-type')['detail']),
+      /^The body has no Content-Type; .* Send it with the header Content-Type: /,
+    )
+  }
   assert.equal((await post(api, bytes(), { 'content-type': 'Application/JSON ; charset=UTF-8' })).status, 201)
   assert.equal((await post(api, bytes(), { ...json, 'content-encoding': 'identity' })).status, 201)
 })

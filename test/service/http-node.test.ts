@@ -53,7 +53,7 @@ test('requests that are sent without waiting for answers are answered in their o
   await using api = await openTestService()
   await using server = await serve(api)
   const put = (name: string): string =>
-    `PUT /people/a HTTP/1.1\r\nHost: x\r\nContent-Length: ${name.length + 11}\r\n\r\n{"name":"${name}"}`
+    `PUT /people/a HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: ${name.length + 11}\r\n\r\n{"name":"${name}"}`
   const last = 'GET /nothing HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n'
   const heard = await speak(server.port, put('A') + put('Be') + put('Cee') + last).answer
   assert.deepEqual(heard.match(/HTTP\/1\.1 \d+/g), [
@@ -83,7 +83,8 @@ test('dot segments and absolute URLs reach the service as they were sent', async
 test('413 reaches a client that is still sending 100 MB, declared or chunked, and little of it is read', async () => {
   await using api = await openTestService()
   await using server = await serve(api)
-  for (const headers of [{ 'content-length': 100_000_000 }, { 'transfer-encoding': 'chunked' }]) {
+  for (const framing of [{ 'content-length': 100_000_000 }, { 'transfer-encoding': 'chunked' }]) {
+    const headers = { 'content-type': 'application/json', ...framing }
     const request = httpRequest(`${server.url}/people`, { method: 'POST', headers })
     const chunk = Buffer.alloc(65_536, 0x20)
     let sent = 0
@@ -137,8 +138,10 @@ test('requests that could be read in two ways are refused', async () => {
     `Content-Length : ${body.length}`,
     `X-A: b\n c\r\nContent-Length: ${body.length}`,
   ]) {
-    const heard = await speak(server.port, `POST /people HTTP/1.1\r\nHost: x\r\n${fields}\r\n\r\n${body}`)
-      .answer
+    const heard = await speak(
+      server.port,
+      `POST /people HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n${fields}\r\n\r\n${body}`,
+    ).answer
     assert.match(heard, /^HTTP\/1\.1 400 /, fields)
   }
   assert.deepEqual(await api.changes('people'), [])
@@ -149,7 +152,7 @@ test('a body that does not come in time is 408', async () => {
   await using server = await serve(api, { bodyTimeoutMs: 20 })
   const heard = await speak(
     server.port,
-    'POST /people HTTP/1.1\r\nHost: x\r\nContent-Length: 12\r\n\r\n{"name":',
+    'POST /people HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 12\r\n\r\n{"name":',
   ).answer
   assert.match(heard, /^HTTP\/1\.1 408 [\s\S]*"code":"request-timeout"/)
 })
@@ -166,7 +169,10 @@ test('a client that leaves in the middle of its body is nobody’s error', async
   await once(server, 'listening')
   const { port } = server.address() as AddressInfo
   for (const fields of ['Content-Length: 12', 'Transfer-Encoding: chunked']) {
-    const { socket } = speak(port, `POST /people HTTP/1.1\r\nHost: x\r\n${fields}\r\n\r\n`)
+    const { socket } = speak(
+      port,
+      `POST /people HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n${fields}\r\n\r\n`,
+    )
     await once(server, 'request')
     socket.destroy()
   }
@@ -241,7 +247,10 @@ test('close ends idle connections at once and lets a request that runs finish', 
   const server = await serve(api)
   const idle = speak(server.port, 'GET /people HTTP/1.1\r\nHost: x\r\n\r\n')
   await once(idle.socket, 'data')
-  const running = speak(server.port, 'POST /people HTTP/1.1\r\nHost: x\r\nContent-Length: 12\r\n\r\n{"name":')
+  const running = speak(
+    server.port,
+    'POST /people HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 12\r\n\r\n{"name":',
+  )
   await eventually(async () => (await fetch(`${server.url}/people`)).ok)
   const startedAt = performance.now()
   const closed = server.close(10_000)
@@ -256,7 +265,10 @@ test('close ends idle connections at once and lets a request that runs finish', 
 test('close cuts what is not finished after the grace', async () => {
   await using api = await openTestService()
   const server = await serve(api)
-  const stuck = speak(server.port, 'POST /people HTTP/1.1\r\nHost: x\r\nContent-Length: 12\r\n\r\n{"name":')
+  const stuck = speak(
+    server.port,
+    'POST /people HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 12\r\n\r\n{"name":',
+  )
   await eventually(async () => (await fetch(`${server.url}/people`)).ok)
   await server.close(20)
   await stuck.answer

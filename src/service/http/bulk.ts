@@ -14,7 +14,7 @@ import { refuseConditions } from './conditions.ts'
 import { markerOf, negotiate, type Route } from './context.ts'
 import { type Reply, readQuery } from './exchange.ts'
 import { readScope, runAlone } from './idempotency.ts'
-import { type Answer, checkMediaType, type Operation, prepareOperation } from './operation.ts'
+import { type Answer, bodyTypes, checkMediaType, type Operation, prepareOperation } from './operation.ts'
 import { readBodyText, takeRequestId } from './write.ts'
 
 /** How many operations wait for one commit together. */
@@ -123,7 +123,8 @@ function claimsOf({ scope, operations }: Bulk, index: number): readonly Claim[] 
 function prepare({ target, resource }: Route, operation: BulkOperation, epoch: string): Operation {
   const { method, id, body, contentType, ifMatch, ifNoneMatch } = operation
   const path = id === undefined ? target.path : pathOf(target.path, id)
-  const mediaType = body === undefined ? undefined : checkMediaType(method, contentType)
+  const mediaType =
+    body === undefined ? undefined : checkMediaType(method, contentType ?? bodyTypes[method][0])
   if (body !== undefined && Buffer.byteLength(JSON.stringify(body)) > resource.maxBodyBytes) {
     throw new LockstepError(
       'body-too-large',

@@ -27,6 +27,8 @@ export function openEventStream(route: Route, request: FeedRequest, first: FeedP
   const release = (): void => {
     if (isOpen) context.eventStreams--
     isOpen = false
+    // A combined signal with a listener is kept as long as the service's own, long after its stream.
+    signal.removeEventListener('abort', release)
   }
   context.eventStreams++
   // A stream whose reader is gone before it asked for anything ends by the signal only.

@@ -51,11 +51,13 @@ export const acceptPatch: string = bodyTypes.PATCH.join(', ')
 /** The media type of a body, in lower case and without parameters. Errors: `unsupported-media-type`. */
 export function checkMediaType(method: WriteMethod, contentType: string | undefined): string {
   const known = bodyTypes[method]
-  const mediaType = contentType?.replace(/;.*$/, '').trim().toLowerCase() ?? known[0]!
-  if (known.includes(mediaType)) return mediaType
+  const mediaType = contentType?.replace(/;.*$/, '').trim().toLowerCase()
+  if (mediaType !== undefined && known.includes(mediaType)) return mediaType
+  const shown = mediaType === undefined ? 'has no Content-Type' : `is ${quote(contentType)}`
+  // A form or script of another site can send a body without one, with the user's cookies and without asking.
   throw new LockstepError(
     'unsupported-media-type',
-    `The body is ${quote(contentType)}; ${method} takes ${known.join(' or ')}. Send it with the header Content-Type: ${known[0]}.`,
+    `The body ${shown}; ${method} takes ${known.join(' or ')}. Send it with the header Content-Type: ${known[0]}.`,
   )
 }
 
