@@ -27,6 +27,7 @@ import {
 import type { FollowerPorts } from './follower-driver.ts'
 import { openMqttSource } from './mqtt-source.ts'
 import type { KindAt, PathIn, StateAt, UnknownApi } from './path-map.ts'
+import { openReplica } from './replica.ts'
 import type { OpenSource } from './source.ts'
 import { openSseSource } from './sse-source.ts'
 
@@ -63,7 +64,8 @@ export type FollowerAt<Api, Path extends string> =
 export interface Connection<Api = UnknownApi> extends AsyncDisposable {
   /**
    * Follows a collection (`/people`) or a resource (`/people/johndoe`), below the API root. Each call makes a
-   * follower of its own. Errors: `invalid-path`, `closed`.
+   * follower of its own. Errors: `invalid-path`, `closed`; with a replica also `missing-dependency` where the
+   * runtime has no SQLite, `invalid-option` where the file holds something else, `replica-failed`.
    */
   follow<const Path extends string>(path: PathIn<Api, Path>, options?: FollowOptions): FollowerAt<Api, Path>
   /** Closes all followers, and the broker's connection where it was made here. Idempotent. */
@@ -81,8 +83,9 @@ export async function connect<Api = UnknownApi>(options: ConnectOptions): Promis
   checkOptions('connect', options, optionNames)
   const onError = createErrorReport(options.onError)
   const source = chooseSource(options)
+  const root = parseRoot(options.api)
   const api = createApi({
-    root: parseRoot(options.api),
+    root,
     fetch: options.fetch ?? ((input, init) => fetch(input, init)),
     headers: options.headers ?? (() => ({})),
     timeoutMs: options.timeoutMs ?? 10_000,
@@ -112,8 +115,15 @@ export async function connect<Api = UnknownApi>(options: ConnectOptions): Promis
         `${quote(path)} cannot be followed: the connection is closed. Connect again.`,
       )
     }
-    const follower: { close(): void } = startFollower(parsePath(path), ports, {
-      ...followOptions,
+    const target = parsePath(path)
+    const { replica: replicaOptions, ...rest } = followOptions
+    const replica =
+      replicaOptions === undefined
+        ? undefined
+        : openReplica({ ...ports, options: replicaOptions, target, api: root.origin + root.pathname })
+    const follower: { close(): void } = startFollower(target, ports, {
+      ...rest,
+      replica,
       onClose: () => followers.delete(follower),
     })
     followers.add(follower)

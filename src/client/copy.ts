@@ -3,7 +3,8 @@
  *
  * Here is the rule that keeps versions from going back and values from being invented: a version at or below the
  * one held is dropped, `changes` go onto exactly the version before, and what cannot be told for certain is
- * fetched. The maps are changed in place, since a copy may hold hundreds of thousands. PROTOCOL.md §6.3.
+ * fetched. A copy is changed in place, since it may hold hundreds of thousands; where it is kept, in memory or in a
+ * file, is no matter of this rule. PROTOCOL.md §6.3.
  */
 import { applyMergePatch, type ChangeMessage, isEqualJson, type JsonObject } from '../contract/index.ts'
 
@@ -20,11 +21,22 @@ export interface Tombstone {
   readonly exact: boolean
 }
 
-/** Keys are ids, decoded. Two maps side by side take less memory than a map of pairs, and `states` can be shown as it is. */
+/** Keys are ids, decoded. `states` is shown to the application as it is, and both have the same keys. */
 export interface Copy {
-  readonly states: Map<string, JsonObject>
-  readonly versions: Map<string, number>
+  readonly states: ReadonlyMap<string, JsonObject>
+  readonly versions: ReadonlyMap<string, number>
   readonly tombstones: Map<string, Tombstone>
+  put(id: string, version: number, state: JsonObject): void
+  remove(id: string): void
+  /** Begins to collect what a baseline brings, beside what is shown; one at a time. */
+  beginContent(): IncomingContent
+}
+
+/** A baseline on its way into a copy. */
+export interface IncomingContent {
+  add(items: Iterable<{ readonly id: string; readonly version: number; readonly state: JsonObject }>): void
+  /** Makes the copy what was added, as {@link replaceContent}; `many` where the differences are too many to tell. */
+  install(seq: number, isSameEpoch: boolean): readonly Difference[] | 'many'
 }
 
 /** How one resource of the copy changed. */
@@ -50,10 +62,38 @@ export interface Content {
   readonly seq: number
 }
 
-const maxTombstones = 10_000
+export const maxTombstones = 10_000
 
+/** A copy in memory. Two maps side by side take less than a map of pairs. */
 export function createCopy(): Copy {
-  return { states: new Map(), versions: new Map(), tombstones: new Map() }
+  const states = new Map<string, JsonObject>()
+  const versions = new Map<string, number>()
+  const copy: Copy = {
+    states,
+    versions,
+    tombstones: new Map(),
+    put(id, version, state) {
+      states.set(id, state)
+      versions.set(id, version)
+    },
+    remove(id) {
+      states.delete(id)
+      versions.delete(id)
+    },
+    beginContent() {
+      const content = { states: new Map<string, JsonObject>(), versions: new Map<string, number>() }
+      return {
+        add(items) {
+          for (const { id, version, state } of items) {
+            content.states.set(id, state)
+            content.versions.set(id, version)
+          }
+        },
+        install: (seq, isSameEpoch) => replaceContent(copy, { ...content, seq }, isSameEpoch),
+      }
+    },
+  }
+  return copy
 }
 
 /** The version held, of a deletion too; 0 where nothing is known. */
@@ -88,16 +128,14 @@ export function applyMessage(
   const changes = message.event === 'modified' ? message.changes : undefined
   if (changes === undefined || previous === undefined || version !== held + 1) return 'fetch'
   const state = applyMergePatch(previous, changes) as JsonObject
-  copy.states.set(id, state)
-  copy.versions.set(id, version)
+  copy.put(id, version, state)
   return { id, event: 'modified', version, state, previous, changes }
 }
 
 /** Sets a state that is newer than what is held; the caller has compared the versions. */
 export function putState(copy: Copy, id: string, version: number, state: JsonObject): Difference {
   const previous = copy.states.get(id)
-  copy.states.set(id, state)
-  copy.versions.set(id, version)
+  copy.put(id, version, state)
   if (previous === undefined) copy.tombstones.delete(id)
   const event = previous === undefined ? 'created' : 'modified'
   return { id, event, version, state, previous, changes: undefined }
@@ -106,8 +144,7 @@ export function putState(copy: Copy, id: string, version: number, state: JsonObj
 /** Takes a resource out and remembers from which version on it may come again. */
 export function buryResource(copy: Copy, id: string, tombstone: Tombstone): Difference | 'hidden' {
   const previous = copy.states.get(id)
-  copy.states.delete(id)
-  copy.versions.delete(id)
+  copy.remove(id)
   copy.tombstones.delete(id)
   copy.tombstones.set(id, tombstone)
   if (previous === undefined) return 'hidden'
@@ -132,7 +169,7 @@ export function replaceContent(copy: Copy, content: Content, isSameEpoch: boolea
     const held = heldVersion(copy, id)
     const previous = copy.states.get(id)
     if (isSameEpoch && (version < held || (version === held && previous === undefined))) continue
-    if (previous !== undefined && isEqualJson(previous, state)) copy.versions.set(id, version)
+    if (previous !== undefined && isEqualJson(previous, state)) copy.put(id, version, previous)
     else differences.push(putState(copy, id, version, state))
   }
   return differences

@@ -5,7 +5,7 @@
  * PROTOCOL.md §6.5, §6.8.
  */
 import { formatPosition, isLockstepError, type LockstepError } from '../contract/index.ts'
-import { buryResource, type Difference, heldVersion, putState, replaceContent } from './copy.ts'
+import { buryResource, type Difference, heldVersion, putState } from './copy.ts'
 import {
   type FollowerData,
   type Incoming,
@@ -25,6 +25,7 @@ import {
   runQueue,
   takeInterval,
   tell,
+  tellRefreshed,
 } from './follower-intake.ts'
 import { advance, ask, fail, ignoreOlder, isRetired, reachHead, wantBaseline } from './follower-question.ts'
 import { dropRetiredWaits, refuseWaits, serveBaseline, servePosition } from './follower-wait.ts'
@@ -100,24 +101,22 @@ export function takeItems(
   }
   m.question = undefined
   m.attempts = 0
-  const incoming = begun ?? beginContent(page, question, isOld)
+  const incoming = begun ?? beginContent(m, page, question, isOld)
   m.incoming = incoming
-  for (const { id, version, state } of page.items) {
-    incoming.states.set(id, state)
-    incoming.versions.set(id, version)
-  }
+  incoming.content.add(page.items)
   incoming.next = page.next
   if (page.next === undefined) install(step, incoming)
   else ask(step)
 }
 
 function beginContent(
+  { copy }: FollowerData,
   { epoch, seq }: { epoch: string; seq: number },
   { sentAt, certain, claim, serial }: OpenQuestion,
   isOld: boolean,
 ): Incoming {
-  const [states, versions] = [new Map(), new Map()]
-  return { epoch, seq, isOld, sentAt, certain, claim, serial, next: undefined, states, versions }
+  const content = copy.beginContent()
+  return { epoch, seq, isOld, sentAt, certain, claim, serial, next: undefined, content }
 }
 
 /** The baseline is whole: it becomes the copy. */
@@ -125,7 +124,7 @@ function install(step: Step, incoming: Incoming): void {
   const { m } = step
   m.incoming = undefined
   m.queue = undefined
-  adopt(step, incoming, isSameEpoch => replaceContent(m.copy, incoming, isSameEpoch))
+  adopt(step, incoming, isSameEpoch => incoming.content.install(incoming.seq, isSameEpoch))
   finishBaseline(step, incoming)
 }
 
@@ -141,9 +140,9 @@ function finishBaseline(step: Step, baseline: Origin & { readonly serial: number
 function adopt(
   step: Step,
   { epoch, seq, isOld }: { epoch: string; seq: number; isOld: boolean },
-  replace: (isSameEpoch: boolean) => readonly Difference[],
+  replace: (isSameEpoch: boolean) => readonly Difference[] | 'many',
 ): void {
-  const { m, effects } = step
+  const { m } = step
   const isFirst = m.epoch === undefined
   // An API that insists on being older is taken like another epoch: its numbers and versions count anew.
   const isSameEpoch = m.epoch === epoch && !isOld
@@ -156,14 +155,8 @@ function adopt(
     m.isListening = false
     if (m.isOrdered) m.isSourceUp = false
   }
-  if (isFirst) {
-    const { path, id } = m
-    const nothing = { state: undefined, previous: undefined, changes: undefined, cause: undefined }
-    effects.push({
-      type: 'change',
-      change: { event: 'refreshed', path, id, version: 0, position, ...nothing },
-    })
-  } else for (const difference of differences) tell(step, difference, position)
+  if (isFirst || differences === 'many') tellRefreshed(step, position)
+  else for (const difference of differences) tell(step, difference, position)
   advance(step, seq)
   servePosition(step)
 }
@@ -232,13 +225,17 @@ function isBehindCopy({ copy, id }: FollowerData, answer: ResourceAnswer): boole
   return answer.version < held || (answer.version === held && !copy.states.has(id))
 }
 
-function compareResource({ m }: Step, answer: ResourceAnswer, isSameEpoch: boolean): Difference[] {
+function compareResource(
+  { m }: Step,
+  answer: ResourceAnswer,
+  isSameEpoch: boolean,
+): readonly Difference[] | 'many' {
   const { copy, id } = m
   if (answer.found === 'same') return []
   if (answer.found === 'absent' && isSameEpoch && !copy.states.has(id)) return []
-  const states = new Map(answer.found === 'whole' ? [[id, answer.state]] : [])
-  const versions = new Map(answer.found === 'whole' ? [[id, answer.version]] : [])
-  return replaceContent(copy, { states, versions, seq: answer.seq }, isSameEpoch)
+  const content = copy.beginContent()
+  if (answer.found === 'whole') content.add([{ id, version: answer.version, state: answer.state }])
+  return content.install(answer.seq, isSameEpoch)
 }
 
 /** Takes the resource for which the queue waits, and goes on. */

@@ -6,7 +6,7 @@
  */
 import type { Head, JsonObject, LockstepError, Message, ParsedPath } from '../contract/index.ts'
 import type { Change } from './change.ts'
-import { type Copy, createCopy } from './copy.ts'
+import { type Copy, createCopy, type IncomingContent } from './copy.ts'
 
 /** The times and limits of following. They hold together: whatever failed, 15 s after it ended all copies are equal. */
 export const followerLimits = {
@@ -181,8 +181,7 @@ export interface Incoming extends Origin {
   /** Older than the copy, but the API insists. */
   readonly isOld: boolean
   next: string | undefined
-  readonly states: Map<string, JsonObject>
-  readonly versions: Map<string, number>
+  readonly content: IncomingContent
 }
 
 /** Changes on their way into the copy; while one of them waits for its resource, the others wait behind it. */
@@ -312,11 +311,20 @@ export interface FollowerSettings {
   readonly isOrdered: boolean
   /** @default one page of the feed */
   readonly compactBeyond?: number
+  /** @default a copy in memory */
+  readonly copy?: Copy
+  /** What the copy holds already, from before a restart. */
+  readonly kept?: KeptPlace
 }
 
-/** What a follower knows at first: nothing. */
+/** Where a copy was when it was kept, in the terms of {@link FollowerData}. */
+export type KeptPlace = Pick<FollowerData, 'position' | 'cursor' | 'ahead' | 'confirmedAt'> & {
+  readonly epoch: string
+}
+
+/** What a follower knows at first: nothing, or what it kept. */
 export function createFollowerData(settings: FollowerSettings): FollowerData {
-  const { path, isOrdered, compactBeyond = followerLimits.feedPage } = settings
+  const { path, isOrdered, compactBeyond = followerLimits.feedPage, copy = createCopy(), kept } = settings
   const isResource = path.kind === 'resource'
   return {
     kind: isResource ? 'resource' : path.segments.length === 1 ? 'collection' : 'nested',
@@ -325,13 +333,15 @@ export function createFollowerData(settings: FollowerSettings): FollowerData {
     id: isResource ? path.segments.at(-1)! : '',
     isOrdered,
     compactBeyond,
-    state: 'connecting',
+    // What was kept is shown at once. How old it may be is known; whether it is up to date, only the API can tell.
+    state: kept === undefined ? 'connecting' : 'catching-up',
     epoch: undefined,
     position: 0,
     cursor: 0,
     ahead: 0,
-    copy: createCopy(),
     confirmedAt: undefined,
+    ...kept,
+    copy,
     retired: [],
     isSourceUp: false,
     isSilent: false,

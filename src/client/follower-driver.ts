@@ -23,6 +23,7 @@ import {
   never,
 } from './follower-data.ts'
 import { nextTick, stepFollower } from './follower-machine.ts'
+import type { Replica } from './replica.ts'
 import type { OpenSource, Source, SourceListener } from './source.ts'
 
 export interface FollowerPorts {
@@ -44,6 +45,8 @@ export type FollowerCall =
 export interface FollowerListener {
   onChange(change: Change<JsonObject>): void
   onStatus(status: FollowerStatus): void
+  /** The replica cannot be used any more: the follower is to be closed. */
+  onBroken(): void
 }
 
 export class FollowerDriver {
@@ -51,6 +54,7 @@ export class FollowerDriver {
   readonly #ports: FollowerPorts
   readonly #target: ParsedPath
   readonly #listener: FollowerListener
+  readonly #replica: Replica | undefined
   readonly #events: FollowerEvent[] = []
   readonly #calls = new Map<number, { resolve(): void; reject(error: LockstepError): void }>()
   #isRunning = false
@@ -61,11 +65,14 @@ export class FollowerDriver {
   #clearTimer: (() => void) | undefined
   #timerAt = never
 
-  constructor(target: ParsedPath, ports: FollowerPorts, listener: FollowerListener) {
+  constructor(target: ParsedPath, ports: FollowerPorts, listener: FollowerListener, replica?: Replica) {
     this.#target = target
     this.#ports = ports
     this.#listener = listener
-    this.data = createFollowerData({ path: target, isOrdered: ports.isOrdered })
+    this.#replica = replica
+    const { copy, kept } = replica ?? {}
+    this.data = createFollowerData({ path: target, isOrdered: ports.isOrdered, copy, kept })
+    replica?.attach(this.data)
   }
 
   start(): void {
@@ -92,14 +99,39 @@ export class FollowerDriver {
     const { clock, random } = this.#ports
     for (let next = this.#events.shift(); next !== undefined; next = this.#events.shift()) {
       try {
-        for (const effect of stepFollower(this.data, next, { now: clock.now(), random }))
+        const event = this.#prepare(next)
+        for (const effect of stepFollower(this.data, event, { now: clock.now(), random }))
           this.#perform(effect)
       } catch (error) {
-        this.#report(error, 'follower')
+        this.#fail(error)
       }
     }
     this.#isRunning = false
     this.#setTimer()
+    this.#keep()
+  }
+
+  /** What may replace the whole copy needs a file that holds the present one. */
+  #prepare(event: FollowerEvent): FollowerEvent {
+    if (event.type !== 'items' && event.type !== 'resource') return event
+    if (this.#replica === undefined || this.#replica.save()) return event
+    return { type: 'failed', generation: event.generation, error: unsaved }
+  }
+
+  #fail(error: unknown): void {
+    const isBroken = this.#replica !== undefined && isLockstepError(error, 'replica-failed')
+    this.#report(error, isBroken ? 'replica' : 'follower')
+    if (!isBroken) return
+    // In the middle of a step: what is in memory cannot be relied on.
+    this.#replica!.abandon(error)
+    this.#listener.onBroken()
+  }
+
+  #keep(): void {
+    if (this.#replica === undefined) return
+    if (this.data.state === 'closed') this.#replica.close()
+    else if (this.#replica.isOverfull) this.#listener.onBroken()
+    else this.#replica.changed()
   }
 
   #perform(effect: Effect): void {
@@ -210,6 +242,9 @@ export class FollowerDriver {
     this.#ports.onError(error, { stage })
   }
 }
+
+/** Told to the machine only: `onError` has heard why. */
+const unsaved = new LockstepError('replica-failed', 'The replica cannot be written.')
 
 function toLockstepError(reason: unknown): LockstepError {
   if (isLockstepError(reason)) return reason

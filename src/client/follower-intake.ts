@@ -277,6 +277,13 @@ export function tell(step: Step, difference: Difference, position: string, cause
   if (m.kind === 'resource') hearCreations(step)
 }
 
+/** Tells the application to look at the whole copy. */
+export function tellRefreshed({ m, effects }: Step, position: string): void {
+  const { path, id } = m
+  const nothing = { state: undefined, previous: undefined, changes: undefined, cause: undefined }
+  effects.push({ type: 'change', change: { event: 'refreshed', path, id, version: 0, position, ...nothing } })
+}
+
 /** A resource that does not exist is created on its collection's topic. */
 export function hearCreations({ m, effects }: Step): void {
   const wanted = !m.copy.states.has(m.id)

@@ -5,6 +5,7 @@
  * data, events, times and random numbers always give the same effects. The data is changed in place, since a copy
  * of a large collection per message would be the end of it. PROTOCOL.md §6.
  */
+import { formatPosition } from '../contract/index.ts'
 import { takeFailure, takeGone, takeItems, takePage, takeResource } from './follower-answer.ts'
 import {
   type Effect,
@@ -15,7 +16,7 @@ import {
   never,
   type Step,
 } from './follower-data.ts'
-import { hearHead, hearInterval, hearMessage, keepMessage } from './follower-intake.ts'
+import { hearHead, hearInterval, hearMessage, keepMessage, tellRefreshed } from './follower-intake.ts'
 import { ask, backoffMs, enter, fill, isBusy, isHeard, isRetired, plan } from './follower-question.ts'
 import {
   closedError,
@@ -72,7 +73,7 @@ const table: Readonly<Record<FollowerState, Row>> = {
   },
   'catching-up': {
     ...always,
-    start: ignore,
+    start: goOn,
     'source-up': confirmSource,
     'source-down': goStale,
     message: (step, { message }) => hearMessage(step, message),
@@ -154,6 +155,17 @@ function begin(step: Step, { listenFirst }: EventOf<'start'>): void {
   if (!m.isOrdered) effects.push({ type: 'listen', after: undefined })
   if (listenFirst && !m.isOrdered) m.deadlines.patience = now + limits.patienceMs
   else ask(step)
+}
+
+/** A copy was kept: it is shown as it is, and brought up to date from where it ends. */
+function goOn(step: Step): void {
+  const { m, now, effects } = step
+  tellRefreshed(step, formatPosition({ stream: m.stream, epoch: m.epoch!, seq: m.position }))
+  if (!m.isOrdered) {
+    effects.push({ type: 'listen', after: undefined })
+    m.deadlines.patience = now + limits.patienceMs
+  }
+  ask(step)
 }
 
 function hearSource({ m, now }: Step): void {

@@ -181,11 +181,12 @@ export function reachHead(step: Step, origin: Origin): void {
   if (!m.isOrdered) ask(step)
 }
 
-/** There is no source to rely on: after a baseline it gets a moment, else the copy is stale, and polls. */
+/** There is no source to rely on: at the beginning it gets a moment, else the copy is stale, and polls. */
 function rest(step: Step): void {
   const { m, now } = step
   const isAfterBaseline = m.state === 'connecting' || m.state === 'refreshing'
-  if (isAfterBaseline && !m.isSourceUp) {
+  const isBeginning = isAfterBaseline || m.deadlines.patience !== never
+  if (isBeginning && !m.isSourceUp) {
     enter(step, 'catching-up')
     m.deadlines.patience = now + limits.patienceMs
   } else {

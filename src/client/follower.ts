@@ -19,6 +19,8 @@ import { type ChangeBuffer, createChangeBuffer } from './change-buffer.ts'
 import type { FollowerStatus } from './follower-data.ts'
 import { FollowerDriver, type FollowerPorts } from './follower-driver.ts'
 import { statusOf } from './follower-question.ts'
+import type { Replica, ReplicaOptions } from './replica.ts'
+import { type Conditions, compileConditions } from './replica-index.ts'
 
 export interface WaitOptions {
   /** How long to wait before it fails with `timeout`. @default 10_000 */
@@ -28,6 +30,11 @@ export interface WaitOptions {
 export interface FollowOptions {
   /** Changes that may wait for each iterator; past it the older half becomes one `refreshed`. @default 1_000 */
   readonly maxWaitingChanges?: number
+  /**
+   * Keeps the copy in a SQLite file, and goes on from there after a restart: a file name, or one with indexes. For
+   * copies that shall be there at once, or that are too large for memory. @default in memory only
+   */
+  readonly replica?: string | ReplicaOptions
 }
 
 export interface FollowerEvents<T> {
@@ -47,7 +54,8 @@ export interface Follower<T> extends AsyncIterable<Change<T>>, AsyncDisposable {
   /** The position as a marker for pages and headers; `''` before the first baseline. */
   readonly marker: string
   /**
-   * Resolves with the first baseline, also where the resource does not exist (yet). Waits as long as it takes.
+   * Resolves with the first baseline, also where the resource does not exist (yet). Waits as long as it takes. With
+   * a replica that holds a copy from earlier, that is at once: see `status` and `staleForMs`.
    * Errors: `api-refused` where the API says no (it is asked again all the same), `closed`.
    */
   readonly ready: Promise<void>
@@ -65,7 +73,10 @@ export interface Follower<T> extends AsyncIterable<Change<T>>, AsyncDisposable {
   atLeast(marker: string | Marker, options?: WaitOptions): Promise<void>
   /** Calls back at each change or new status, in order, after the copy has changed. Returns what ends it. */
   on<E extends keyof FollowerEvents<T>>(event: E, listener: (value: FollowerEvents<T>[E]) => void): () => void
-  /** Ends following; waiting calls fail with `closed`, iterators end. The copy stays as it is. Idempotent. */
+  /**
+   * Ends following; waiting calls fail with `closed`, iterators end. The copy stays as it is; one in a replica is
+   * written and cannot be read here any more (`closed`). Idempotent.
+   */
   close(): void
 }
 
@@ -85,6 +96,17 @@ export interface CollectionFollower<T> extends Follower<T> {
   versionOf(id: string): number | undefined
   /** For `If-Match`; `undefined` where there is no such resource. */
   etagOf(id: string): string | undefined
+  /**
+   * The states whose members are so, by JSON Pointer: `where({ '/address/city': 'Oslo' })`. It looks at every
+   * state, except with an index of a replica. Errors: `invalid-option`.
+   */
+  where(conditions: Conditions): Iterable<T>
+}
+
+/** As the application gave them, the replica opened. */
+export interface StartOptions extends Omit<FollowOptions, 'replica'> {
+  readonly replica?: Replica
+  readonly onClose?: () => void
 }
 
 const waitMs = 10_000
@@ -93,10 +115,11 @@ const waitMs = 10_000
 export function startFollower(
   target: ParsedPath,
   ports: FollowerPorts,
-  options: FollowOptions & { readonly onClose?: () => void } = {},
+  options: StartOptions = {},
 ): ResourceFollower<JsonObject> | CollectionFollower<JsonObject> {
   const hearing = createHearing(target, ports, options)
-  const driver = new FollowerDriver(target, ports, hearing)
+  const { replica } = options
+  const driver = new FollowerDriver(target, ports, { ...hearing, onBroken: () => close() }, replica)
   const { data } = driver
   const ready = driver.call({ type: 'ready' })
   // Who does not look at it must not be ended by it; onError was told the reason.
@@ -143,7 +166,9 @@ export function startFollower(
     [Symbol.asyncIterator]: hearing.iterate,
     [Symbol.asyncDispose]: async () => close(),
   }
-  driver.start()
+  // A copy that is there already is told of when the caller had the time to listen.
+  if (replica?.kept === undefined) driver.start()
+  else queueMicrotask(() => driver.start())
   return target.kind === 'resource'
     ? extend(follower, {
         get state() {
@@ -162,7 +187,17 @@ export function startFollower(
         },
         versionOf: (id: string) => data.copy.versions.get(id),
         etagOf: tagOf,
+        where: (conditions: Conditions) =>
+          replica?.copy.where(conditions) ?? find(data.copy.states, conditions),
       })
+}
+
+function find(states: ReadonlyMap<string, JsonObject>, conditions: Conditions): Iterable<JsonObject> {
+  return filter(states.values(), compileConditions(conditions))
+}
+
+function* filter<T>(values: Iterable<T>, isWanted: (value: T) => boolean): Generator<T> {
+  for (const value of values) if (isWanted(value)) yield value
 }
 
 /** Adds members, getters as getters. */
@@ -179,7 +214,7 @@ interface Hearing {
   end(): void
 }
 
-function createHearing(target: ParsedPath, { onError }: FollowerPorts, options: FollowOptions): Hearing {
+function createHearing(target: ParsedPath, { onError }: FollowerPorts, options: StartOptions): Hearing {
   type Listener<E extends keyof FollowerEvents<JsonObject>> = (value: FollowerEvents<JsonObject>[E]) => void
   const listeners = { change: new Set<Listener<'change'>>(), status: new Set<Listener<'status'>>() }
   const buffers = new Set<ChangeBuffer<JsonObject>>()

@@ -12,3 +12,5 @@ export type {
   WaitOptions,
 } from './follower.ts'
 export type { FollowerStatus } from './follower-data.ts'
+export type { ReplicaOptions } from './replica.ts'
+export type { Conditions } from './replica-index.ts'

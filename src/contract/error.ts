@@ -60,6 +60,7 @@ export type ErrorCode =
   | 'api-refused'
   | 'timeout'
   | 'closed'
+  | 'replica-failed'
   | 'port-taken'
   | 'missing-dependency'
   | 'invalid-option'
@@ -125,6 +126,7 @@ export const errorCodes: Readonly<Record<ErrorCode, ErrorEntry>> = {
   'api-refused': { status: 502, retry: false, title: 'The API gave an answer that cannot be used' },
   timeout: { status: 504, retry: true, title: 'It took too long' },
   closed: { status: 503, retry: false, title: 'It is closed' },
+  'replica-failed': { status: 503, retry: true, title: 'The stored copy cannot be used' },
   'port-taken': { status: 500, retry: false, title: 'The port is taken' },
   'missing-dependency': { status: 500, retry: false, title: 'An optional package is not installed' },
   'invalid-option': { status: 500, retry: false, title: 'An option cannot be used' },

@@ -1,0 +1,183 @@
+/**
+ * A replica: a follower's copy in a SQLite file, from which it goes on after a restart.
+ *
+ * It says when to write, and what to make of a file that cannot be written; what is in the file is replica-copy.ts.
+ * The log of the service is the truth: the last moments before a crash are read from it again. PROTOCOL.md §6.9.
+ */
+import { LockstepError, type ParsedPath, quote, type ReportError } from '../contract/index.ts'
+import type { Clock } from './clock.ts'
+import type { FollowerData, KeptPlace } from './follower-data.ts'
+import { StoredCopy } from './replica-copy.ts'
+import { isDamage, type OpenedFile, openReplicaFile } from './replica-file.ts'
+
+export interface ReplicaOptions {
+  /** The SQLite file; it and its folder are made where they are missing. One follower per file. */
+  readonly file: string
+  /** Members that `where` finds without looking at every state, as JSON Pointers: `['/address/city']`. */
+  readonly indexes?: readonly string[]
+}
+
+export interface ReplicaSettings {
+  readonly options: string | ReplicaOptions
+  readonly target: ParsedPath
+  /** The API root. */
+  readonly api: string
+  readonly clock: Clock
+  readonly onError: ReportError
+}
+
+/** How long changes wait for others before they are written. */
+const saveMs = 50
+/** How long to wait after a write that failed; so much may then wait in memory. */
+const retryMs = 1_000
+const maxUnsaved = 10_000
+
+export class Replica {
+  readonly copy: StoredCopy
+  /** What the file held when it was opened; `undefined` where that was nothing. */
+  readonly kept: KeptPlace | undefined
+  readonly #file: OpenedFile
+  readonly #clock: Clock
+  readonly #onError: ReportError
+  #data: FollowerData | undefined
+  #saved = ''
+  #clearTimer: (() => void) | undefined
+  #hasFailed = false
+  #isClosed = false
+
+  constructor(file: OpenedFile, name: string, { clock, onError }: ReplicaSettings) {
+    this.#file = file
+    this.#clock = clock
+    this.#onError = onError
+    this.copy = new StoredCopy(file, name)
+    this.copy.beforeScan = () => this.#saveNow()
+    const { place } = file
+    if (place === undefined) return
+    const { confirmedMs, ...rest } = place
+    const ageMs = confirmedMs === undefined ? -1 : Date.now() - confirmedMs
+    // A wall clock that went back tells no age.
+    this.kept = { ...rest, confirmedAt: ageMs < 0 ? undefined : clock.now() - ageMs }
+  }
+
+  /** The follower's data, whose place is written along with the copy. */
+  attach(data: FollowerData): void {
+    this.#data = data
+  }
+
+  /** Is to be called when the follower's data may have changed, between its steps. */
+  changed(): void {
+    if (this.#isClosed) return
+    if (this.copy.isFull && !this.#hasFailed) this.save()
+    else if (this.#clearTimer === undefined && this.#isDue()) this.#setTimer(saveMs)
+  }
+
+  /** Writes what is new; `false` where that failed, which is reported. Between two steps of the follower only. */
+  save(): boolean {
+    try {
+      this.#saveNow()
+      return true
+    } catch (error) {
+      if (!this.#hasFailed) this.#onError(error, { stage: 'replica' })
+      this.#hasFailed = true
+      return false
+    }
+  }
+
+  /** Is more waiting than may be kept in memory? */
+  get isOverfull(): boolean {
+    return this.#hasFailed && this.copy.unsaved > maxUnsaved
+  }
+
+  /** Writes what is new and lets the file go. Idempotent. */
+  close(): void {
+    if (this.#isClosed) return
+    this.save()
+    this.#end()
+    this.#file.close()
+  }
+
+  /** Lets the file go as it is: what is in memory cannot be relied on. A damaged file is put out of the way. */
+  abandon(error: unknown): void {
+    if (this.#isClosed) return
+    this.#end()
+    if (isDamage(error)) this.#onError(damaged(this.copy.file, this.#file.setAside()), { stage: 'replica' })
+    else this.#file.close()
+  }
+
+  #end(): void {
+    this.#isClosed = true
+    this.#clearTimer?.()
+    this.#clearTimer = undefined
+  }
+
+  #isDue(): boolean {
+    return this.copy.hasRest || this.copy.unsaved > 0 || formatPlace(this.#data) !== this.#saved
+  }
+
+  #saveNow(): void {
+    const data = this.#data
+    if (data?.epoch === undefined) return
+    const text = formatPlace(data)
+    if (text === this.#saved && this.copy.unsaved === 0) return
+    const { epoch, position, cursor, ahead, confirmedAt } = data
+    const confirmedMs = confirmedAt === undefined ? undefined : Date.now() - (this.#clock.now() - confirmedAt)
+    this.copy.save({ epoch, position, cursor, ahead, confirmedMs })
+    this.#saved = text
+    this.#hasFailed = false
+  }
+
+  #setTimer(delayMs: number): void {
+    this.#clearTimer = this.#clock.setTimer(() => {
+      this.#clearTimer = undefined
+      const isSaved = this.save()
+      if (isSaved && this.copy.hasRest) this.#sweep()
+      if (!isSaved) this.#setTimer(retryMs)
+      else if (this.copy.hasRest) this.#setTimer(saveMs)
+    }, delayMs)
+  }
+
+  #sweep(): void {
+    try {
+      this.copy.sweep()
+    } catch (error) {
+      this.#onError(error, { stage: 'replica' })
+      this.copy.hasRest = false
+    }
+  }
+}
+
+/**
+ * Opens the replica of what lies at a path. Errors: `missing-dependency`, `invalid-option`, `replica-failed`, as
+ * {@link openReplicaFile}.
+ */
+export function openReplica(settings: ReplicaSettings): Replica {
+  const { options, target, api, onError } = settings
+  const { file, indexes = [] } = typeof options === 'string' ? { file: options } : options
+  if (typeof file !== 'string' || file === '' || file.startsWith(':') || file.includes('\0')) {
+    throw new LockstepError(
+      'invalid-option',
+      `The replica's file ${quote(file)} is no name of a file. Give one such as "people-copy.db".`,
+    )
+  }
+  const opened = openReplicaFile({ file, indexes, api, path: target.path })
+  try {
+    if (opened.damagedFile !== undefined) onError(damaged(file, opened.damagedFile), { stage: 'replica' })
+    return new Replica(opened, file, settings)
+  } catch (error) {
+    opened.close()
+    throw error
+  }
+}
+
+function formatPlace(data: FollowerData | undefined): string {
+  if (data?.epoch === undefined) return ''
+  const { epoch, position, cursor, ahead, confirmedAt } = data
+  return `${epoch}:${position}:${cursor}:${ahead}:${confirmedAt}`
+}
+
+function damaged(file: string, aside: string): LockstepError {
+  return new LockstepError(
+    'replica-failed',
+    `The replica ${quote(file, 200)} was damaged. It lies in ${quote(aside, 200)} now, for a look at what happened; everything is fetched anew.`,
+  )
+}
