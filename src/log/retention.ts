@@ -1,8 +1,8 @@
 /**
  * How far a stream may be cut, and whether the clock can be trusted for it. Pure.
  *
- * Ages are by the wall clock. A clock that jumped would age everything at once, so pruning by age is left out
- * once where the wall clock has not moved along with the monotonic one since the last pruning. PROTOCOL.md §7.
+ * Ages are by the wall clock. One that jumped ahead would age everything at once, so from then on ages are told by
+ * the monotonic clock, until both agree again or the log is opened anew. PROTOCOL.md §7.
  */
 import { LockstepError } from '../contract/index.ts'
 import type { Retention } from './change-log.ts'
@@ -48,30 +48,42 @@ export function lastToPrune(
   return Math.min(Math.max(head - maxRows, lastOld), head - minRows)
 }
 
-/** Gives the time by which ages are told, unless the wall clock has jumped since it was last asked. */
+/** Gives the time by which ages are told. */
 export class PruningClock {
   readonly #now: () => number
   readonly #monotonicMs: () => number
-  #last: { readonly wallMs: number; readonly monotonicMs: number } | undefined
+  /** How far the wall clock was ahead of the monotonic one when it was last believed. */
+  #offsetMs: number | undefined
+  #isAhead = false
 
   constructor(now: () => number, monotonicMs: () => number = () => performance.now()) {
     this.#now = now
     this.#monotonicMs = monotonicMs
   }
 
-  /** The time now; minus infinity, from which nothing is old, and a call of `onJump`, where the clock has jumped. */
+  /**
+   * The time by the wall clock or, where that has jumped ahead, as it would be without the jump, which keeps changes
+   * longer. Calls `onJump` once for each jump.
+   */
   nowMs(onJump: (notice: Error) => void): number {
     const wallMs = this.#now()
     const monotonicMs = this.#monotonicMs()
-    const last = this.#last
-    this.#last = { wallMs, monotonicMs }
-    const jumpMs = last === undefined ? 0 : wallMs - last.wallMs - (monotonicMs - last.monotonicMs)
-    if (Math.abs(jumpMs) <= maxClockDriftMs) return wallMs
-    onJump(
-      new Error(
-        `The clock jumped by ${Math.round(jumpMs / 1_000)} s since the last pruning, so nothing is pruned by age this time.`,
-      ),
-    )
-    return Number.NEGATIVE_INFINITY
+    const offsetMs = this.#offsetMs ?? wallMs - monotonicMs
+    const jumpMs = wallMs - monotonicMs - offsetMs
+    if (jumpMs <= maxClockDriftMs) {
+      // One that was set back is believed: by it everything is younger.
+      this.#offsetMs = wallMs - monotonicMs
+      this.#isAhead = false
+      return wallMs
+    }
+    if (!this.#isAhead) {
+      this.#isAhead = true
+      onJump(
+        new Error(
+          `The clock jumped ahead by ${Math.round(jumpMs / 1_000)} s. Until the service is started again, changes are kept by so much longer.`,
+        ),
+      )
+    }
+    return monotonicMs + offsetMs
   }
 }

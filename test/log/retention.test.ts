@@ -27,28 +27,35 @@ test('what is not said about retention has its default, and nonsense is refused'
   }
 })
 
-test('ages count only while the wall clock goes with the monotonic one', () => {
+test('where the wall clock jumps ahead, ages go on by the monotonic one until both agree again', () => {
   let [wallMs, monotonicMs] = [1_000 * hourMs, 0]
   const clock = new PruningClock(
     () => wallMs,
     () => monotonicMs,
   )
   const notices: string[] = []
-  const ask = (): number => clock.nowMs(({ message }) => void notices.push(message)) - hourMs
-  assert.equal(ask(), 999 * hourMs)
-  wallMs += 24 * hourMs
-  monotonicMs += 24 * hourMs
-  assert.equal(ask(), 1_023 * hourMs)
+  const ask = (): number => clock.nowMs(({ message }) => void notices.push(message)) / hourMs
+  const pass = (hours: number): void => {
+    wallMs += hours * hourMs
+    monotonicMs += hours * hourMs
+  }
+  assert.equal(ask(), 1_000)
+  pass(24)
+  assert.equal(ask(), 1_024)
   wallMs += hourMs
-  assert.equal(ask(), 1_024 * hourMs)
-  wallMs += hourMs + 1
-  assert.equal(ask(), Number.NEGATIVE_INFINITY)
-  assert.equal(ask(), wallMs - hourMs)
+  assert.equal(ask(), 1_025)
+  wallMs += 2 * hourMs
+  assert.equal(ask(), 1_025)
+  pass(10)
+  assert.equal(ask(), 1_035)
+  assert.equal(notices.length, 1)
+  assert.match(notices[0]!, /by 7200 s/)
   wallMs -= 2 * hourMs
-  assert.equal(ask(), Number.NEGATIVE_INFINITY)
-  assert.equal(ask(), wallMs - hourMs)
-  assert.deepEqual(
-    notices.map(notice => /by (-?\d+) s/.exec(notice)?.[1]),
-    ['3600', '-7200'],
-  )
+  assert.equal(ask(), 1_035)
+  // Set back, everything is younger, so it is believed; what comes after is measured from there.
+  wallMs -= 5 * hourMs
+  assert.equal(ask(), 1_030)
+  wallMs += 5 * hourMs
+  assert.equal(ask(), 1_030)
+  assert.equal(notices.length, 2)
 })

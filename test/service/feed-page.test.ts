@@ -213,8 +213,8 @@ for (const logKind of logKinds) {
         assert.equal(headers.get('vary'), 'Accept')
         return headers.get('cache-control')
       }
-      assert.equal(await cache(`after=${epoch}:0&limit=2`), 'max-age=86400, immutable')
-      assert.equal(await cache(`after=people:${epoch}:1&limit=1`), 'max-age=86400, immutable')
+      assert.equal(await cache(`after=${epoch}:0&limit=2`), 'private, max-age=86400, immutable')
+      assert.equal(await cache(`after=people:${epoch}:1&limit=1`), 'private, max-age=86400, immutable')
       for (const query of [
         `after=${epoch}:1&limit=2`,
         `after=${epoch}:0`,

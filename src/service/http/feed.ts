@@ -68,7 +68,7 @@ function replyWithPage({ headers }: Route, request: FeedRequest, page: FeedPage,
   const { head, to, messages } = page
   headers['content-type'] = jsonType
   // What lies between two fixed positions never changes; the newest page grows, and a compact one shrinks.
-  headers['cache-control'] = isFixed && to < head.seq ? 'max-age=86400, immutable' : 'no-store'
+  headers['cache-control'] = isFixed && to < head.seq ? 'private, max-age=86400, immutable' : 'no-store'
   const fields = `"stream":"${head.stream}","epoch":"${head.epoch}","after":${request.after.seq},"to":${to},"head":${head.seq},"first":${head.first}`
   const changes = messages.length === 0 ? '[]' : `[\n${messages.map(({ text }) => text).join(',\n')}\n]`
   return { status: 200, headers, body: `{${fields},"changes":${changes}}\n` }
