@@ -155,25 +155,25 @@ export class SqliteStore implements CommitStore {
   }
 
   stream(stream: string): StreamState | undefined {
-    const row = this.#get(this.#stream, stream)
+    const row = asLogRead(() => this.#stream.get(stream))
     if (row === undefined) return undefined
     const { epoch, head, first, version_floor: versionFloor } = row as Record<string, number>
     return { epoch: epoch as unknown as string, head: head!, first: first!, versionFloor: versionFloor! }
   }
 
   resource(path: string): ResourceState | undefined {
-    const row = this.#get(this.#resource, path)
+    const row = asLogRead(() => this.#resource.get(path))
     if (row === undefined) return undefined
     return { version: row['version'] as number, stateText: (row['state'] ?? undefined) as string | undefined }
   }
 
   pathsBelow(path: string, limit: number): readonly string[] {
     const { from, to } = rangeBelow(path)
-    return this.#pathsBelow.all(from, to, limit).map(row => row['path'] as string)
+    return asLogRead(() => this.#pathsBelow.all(from, to, limit)).map(row => row['path'] as string)
   }
 
   receipt(key: string): Receipt | undefined {
-    const row = this.#get(this.#receipt, key)
+    const row = asLogRead(() => this.#receipt.get(key))
     return row && { text: row['text'] as string, marker: parseMarker(row['marker'] as string) }
   }
 
@@ -188,14 +188,6 @@ export class SqliteStore implements CommitStore {
     this.database.close()
   }
 
-  #get(statement: StatementSync, key: string): Record<string, unknown> | undefined {
-    try {
-      return statement.get(key)
-    } catch (error) {
-      throw asLogFailure(error)
-    }
-  }
-
   #inReadTransaction<T>(read: () => T): T {
     this.database.exec('BEGIN')
     try {
@@ -203,6 +195,15 @@ export class SqliteStore implements CommitStore {
     } finally {
       this.#commit.run()
     }
+  }
+}
+
+/** What a read gives. Errors: `log-failed`. */
+function asLogRead<T>(read: () => T): T {
+  try {
+    return read()
+  } catch (error) {
+    throw asLogFailure(error)
   }
 }
 

@@ -5,6 +5,7 @@ import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import { after, test } from 'node:test'
 import { isLockstepError, type LockstepError } from '../../src/contract/index.ts'
+import type { LogTransaction } from '../../src/log/change-log.ts'
 import { openLogIn, openSqliteLog, type SqliteLog, type SqliteLogOptions } from '../../src/log/sqlite.ts'
 import { openStore } from '../../src/log/sqlite-store.ts'
 import { save, testChangeLog } from '../suites/change-log.ts'
@@ -93,6 +94,30 @@ test('while a long log begins a new epoch, reads and writes go on, and each read
   assert.notEqual(head.epoch, before.epoch)
   const { items } = await log.readCollection('/people', { limit: 10_000 })
   assert.equal(items.length, 2_500)
+})
+
+test('a work whose reads fail in the store rejects with log-failed, and the log goes on', async () => {
+  const store = await openStore(newFile())
+  await using log = await openLogIn(store, { file: store.file, onError: () => {} })
+  await log.ensureStreams(['people'])
+  const other = new DatabaseSync(store.file)
+  const rename = (from: string, to: string): void => other.exec(`ALTER TABLE ${from} RENAME TO ${to}`)
+  rename('lockstep_resource', 'lockstep_lost')
+  rename('lockstep_receipt', 'lockstep_lost_receipt')
+  for (const read of [
+    (tx: LogTransaction) => tx.read('/people/1'),
+    (tx: LogTransaction) => tx.readPathsUnder('/people/1', 10),
+    (tx: LogTransaction) => tx.readReceipt('key'),
+  ]) {
+    await assert.rejects(
+      log.write<unknown>(tx => read(tx)),
+      error => isLockstepError(error, 'log-failed'),
+    )
+  }
+  rename('lockstep_lost', 'lockstep_resource')
+  rename('lockstep_lost_receipt', 'lockstep_receipt')
+  other.close()
+  assert.equal((await log.write(tx => save(tx, '/people/1', { n: 1 }))).marker[0]?.seq, 1)
 })
 
 test('an onError that throws when a commit fails does not stop the log', async () => {
