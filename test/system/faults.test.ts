@@ -97,6 +97,7 @@ test('a backup restored under running followers: everyone ends at what the backu
   await service.kill()
   await copyFile(logFile, `${logFile}.backup`)
   await copyFile(`${logFile}-wal`, `${logFile}-wal.backup`)
+  await copyFile(`${logFile}.guard`, `${logFile}.guard.backup`)
   await service.start()
   const byBroker = await follow(t, service, brokerUrl)
   const byFeed = await follow(t, service)
@@ -110,6 +111,8 @@ test('a backup restored under running followers: everyone ends at what the backu
   await service.kill()
   await copyFile(`${logFile}.backup`, logFile)
   await copyFile(`${logFile}-wal.backup`, `${logFile}-wal`)
+  // The backup of a whole folder brings its own guard file along, which fits.
+  await copyFile(`${logFile}.guard.backup`, `${logFile}.guard`)
   await rm(`${logFile}-shm`, { force: true })
   await service.start()
   // The same numbers come again, for other changes.
