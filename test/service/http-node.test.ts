@@ -318,3 +318,49 @@ test('an answer that cannot be sent is told, and its connection is cut', async (
   assert.equal(reports.length, 1)
   assert.match(reports[0]!, /^response: .*Invalid character in header/)
 })
+
+test('requests sent ahead are handled one after another, so that their answers are not all held at once', async t => {
+  let running = 0
+  let most = 0
+  const handler: HttpHandler = {
+    owns: () => true,
+    async handle() {
+      most = Math.max(most, ++running)
+      await new Promise(resolve => setImmediate(resolve))
+      running--
+      return { status: 200, headers: {}, body: 'x' }
+    },
+  }
+  const server = createServer(createNodeListener(handler)).listen(0, '127.0.0.1')
+  t.after(() => server.close())
+  await once(server, 'listening')
+  const { port } = server.address() as AddressInfo
+  const last = 'GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n'
+  const heard = await speak(port, 'GET / HTTP/1.1\r\nHost: x\r\n\r\n'.repeat(30) + last).answer
+  assert.equal(heard.match(/HTTP\/1\.1 200/g)?.length, 31)
+  assert.equal(most, 1)
+})
+
+test('once clients have left too much of their answers untaken, others hear 503 until that is over', async t => {
+  const handler: HttpHandler = {
+    owns: () => true,
+    handle: async ({ path }) => ({
+      status: 200,
+      headers: {},
+      body: path === '/large' ? 'x'.repeat(20_000_000) : 'x',
+    }),
+  }
+  const server = createServer(createNodeListener(handler, { maxUnsentBytes: 10_000_000 })).listen(
+    0,
+    '127.0.0.1',
+  )
+  t.after(() => server.close())
+  await once(server, 'listening')
+  const { port } = server.address() as AddressInfo
+  const slow = connect(port, '127.0.0.1').pause()
+  slow.write('GET /large HTTP/1.1\r\nHost: x\r\n\r\n')
+  const ask = async (): Promise<number> => (await fetch(`http://127.0.0.1:${port}/`)).status
+  await eventually(async () => (await ask()) === 503)
+  slow.destroy()
+  await eventually(async () => (await ask()) === 200)
+})

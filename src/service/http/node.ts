@@ -5,7 +5,7 @@
 import { isUtf8 } from 'node:buffer'
 import { once } from 'node:events'
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
-import type { AddressInfo } from 'node:net'
+import type { AddressInfo, Socket } from 'node:net'
 import {
   checkCount,
   checkMethods,
@@ -15,13 +15,15 @@ import {
   maxTimerMs,
   type ReportError,
 } from '../../contract/index.ts'
-import type { Exchange, HttpHandler, Reply } from './exchange.ts'
+import { type Exchange, type HttpHandler, type Reply, replyToError } from './exchange.ts'
 
 export type NodeListener = (request: IncomingMessage, response: ServerResponse, next?: () => void) => void
 
 export interface NodeListenerOptions {
   /** How long a body may take to arrive. @default 30_000 */
   readonly bodyTimeoutMs?: number
+  /** Bytes of answers that clients have not taken yet; past it requests are answered with 503. @default 268_435_456 */
+  readonly maxUnsentBytes?: number
   /** Hears of answers that could not be sent. @default writes to stderr */
   readonly onError?: ReportError
 }
@@ -30,7 +32,30 @@ export interface NodeListenerOptions {
 export function createNodeListener(service: HttpHandler, options: NodeListenerOptions = {}): NodeListener {
   checkHandler('createNodeListener', service)
   const bodyTimeoutMs = checkCount('bodyTimeoutMs', options.bodyTimeoutMs ?? 30_000, { max: maxTimerMs })
+  const maxUnsentBytes = checkCount('maxUnsentBytes', options.maxUnsentBytes ?? 268_435_456)
   const report = createErrorReport(options.onError)
+  const lastOf = new WeakMap<Socket, ServerResponse>()
+  let unsentBytes = 0
+
+  async function answer(
+    request: IncomingMessage,
+    response: ServerResponse,
+    exchange: Exchange,
+  ): Promise<void> {
+    const reply =
+      unsentBytes > maxUnsentBytes
+        ? replyToError(overloaded(unsentBytes), {}, () => {})
+        : await service.handle(exchange)
+    const bytes = typeof reply.body === 'string' ? Buffer.byteLength(reply.body) : 0
+    if (bytes > 0 && !response.closed) {
+      unsentBytes += bytes
+      response.once('close', () => {
+        unsentBytes -= bytes
+      })
+    }
+    await send(request, response, reply)
+  }
+
   return (request, response, next) => {
     const url = cutOrigin(request.url ?? '/')
     const mark = url.indexOf('?')
@@ -44,14 +69,26 @@ export function createNodeListener(service: HttpHandler, options: NodeListenerOp
       query: mark === -1 ? '' : url.slice(mark + 1),
       bodyTimeoutMs,
     })
-    service
-      .handle(exchange)
-      .then(reply => send(request, response, reply))
-      .catch(error => {
+    const start = (): void => {
+      answer(request, response, exchange).catch(error => {
         report(error, { stage: 'response' })
         response.destroy()
       })
+    }
+    // Requests that a client sends ahead are answered one after another: at once they would all be held in memory.
+    const { socket } = request
+    const before = lastOf.get(socket)
+    lastOf.set(socket, response)
+    if (before === undefined || before.closed) start()
+    else before.once('close', () => socket.destroyed || start())
   }
+}
+
+function overloaded(unsentBytes: number): LockstepError {
+  return new LockstepError(
+    'overloaded',
+    `${unsentBytes} bytes of answers wait for clients to take them. Try again shortly.`,
+  )
 }
 
 /** A proxy's client may write the whole URL into the request line (RFC 9112 §3.2.2). */
@@ -91,6 +128,7 @@ export async function openHttpServer(service: HttpHandler, options: HttpServerOp
     maxConnections: true,
     idleTimeoutMs: true,
     bodyTimeoutMs: true,
+    maxUnsentBytes: true,
     onError: true,
   })
   const { host = '127.0.0.1' } = options
