@@ -8,13 +8,12 @@ import {
   isTopicFilter,
   LockstepError,
   matchesTopicFilter,
+  maxTopicBytes,
   quote,
   type ReportError,
 } from '../contract/index.ts'
 import type { Delivery } from './broker.ts'
 
-/** MQTT 5 §1.5.4. */
-const maxTopicBytes = 65_535
 // biome-ignore lint/suspicious/noControlCharactersInRegex: a NUL is what is looked for
 const notInTopics = /[+#\u0000]/
 

@@ -8,6 +8,7 @@ import type { Broker, Delivery, Subscription } from '../broker/broker.ts'
 import {
   headTopic,
   type ParsedPath,
+  parentOf,
   parseHead,
   parseMessage,
   parsePosition,
@@ -42,7 +43,7 @@ export function openMqttSource(options: MqttSourceOptions, listener: SourceListe
   })
 
   function hearCreations(): Hearing {
-    const collection = target.path.slice(0, target.path.lastIndexOf('/'))
+    const collection = parentOf(target.path)
     return hear(prefix => [pathToTopic(collection, prefix)])
   }
 

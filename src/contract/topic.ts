@@ -6,13 +6,14 @@
  * segment can be a wildcard, be split, or be renamed by a broker. PROTOCOL.md §2.
  */
 import { LockstepError, quote } from './error.ts'
+import { streamOf } from './path.ts'
 
 /** The longest id or collection name, in bytes of UTF-8. */
 export const maxSegmentBytes = 512
 /** The deepest path, in segments. Aedes stops at 100 topic levels; nobody needs so many. */
 export const maxSegments = 16
 /** What a topic may measure in all, in bytes (MQTT 5 §1.5.4). */
-const maxTopicBytes = 65_535
+export const maxTopicBytes = 65_535
 
 const encoder = new TextEncoder()
 const plain = /^[A-Za-z0-9_-]+$/
@@ -125,11 +126,10 @@ export function formatPath(segments: readonly string[]): ParsedPath {
     }
     path += `/${encodeSegment(segment)}`
   }
-  const end = path.indexOf('/', 1)
   return {
     path,
     segments: segments.map(segment => segment.normalize('NFC')),
-    stream: end === -1 ? path.slice(1) : path.slice(1, end),
+    stream: streamOf(path),
     kind: segments.length % 2 === 1 ? 'collection' : 'resource',
   }
 }

@@ -9,13 +9,14 @@
 import {
   formatOpenMessage,
   type Head,
+  isUnder,
   LockstepError,
   maxMarkerStreams,
   type Position,
   quote,
+  streamOf,
 } from '../contract/index.ts'
 import type { LogTransaction, NewChange, Receipt, StoredResource } from './change-log.ts'
-import { isUnder, streamOf } from './path.ts'
 
 /** A stream as it is committed. */
 export interface StreamState {

@@ -9,7 +9,10 @@ import {
   completeMessage,
   createErrorReport,
   type Head,
+  isUnder,
+  parentOf,
   type ReportError,
+  streamOf,
 } from '../contract/index.ts'
 import {
   type Batch,
@@ -33,7 +36,7 @@ import type {
 } from './change-log.ts'
 import { CommitListeners } from './commit-listeners.ts'
 import { type CommitStore, GroupCommit, type GroupCommitOptions, logClosed } from './group-commit.ts'
-import { checkStreamName, collectionOf, isUnder, streamOf } from './path.ts'
+import { checkStreamName } from './path.ts'
 import { randomId } from './random-id.ts'
 import { lastToPrune, PruningClock, readRetention } from './retention.ts'
 import { defaultMaxChars, fillPage, isCovered } from './window.ts'
@@ -172,7 +175,7 @@ class OpenMemoryLog implements MemoryLog {
     { afterPath = '', limit, maxChars = defaultMaxChars }: ReadCollectionOptions,
   ): Promise<{ readonly head: Head; readonly items: readonly StoredItem[]; readonly more: boolean }> {
     const head = this.#readHead(streamOf(path))
-    const paths = this.#existing(item => collectionOf(item) === path && item > afterPath)
+    const paths = this.#existing(item => parentOf(item) === path && item > afterPath)
     const read = (item: string): StoredItem => {
       const { version, stateText } = this.#resources.get(item)!
       return { path: item, version, stateText: stateText! }

@@ -4,7 +4,7 @@
  * PROTOCOL.md §4 and §5.
  */
 import type { DatabaseSync, StatementSync } from 'node:sqlite'
-import { completeMessage, type Head } from '../contract/index.ts'
+import { completeMessage, type Head, streamOf } from '../contract/index.ts'
 import { unknownStream } from './batch.ts'
 import type {
   ChangesPage,
@@ -15,7 +15,7 @@ import type {
   StoredItem,
   StoredResource,
 } from './change-log.ts'
-import { rangeBelow, streamOf } from './path.ts'
+import { rangeBelow } from './path.ts'
 import type { SqliteStore } from './sqlite-store.ts'
 import { defaultMaxChars, fillPage, isCovered } from './window.ts'
 

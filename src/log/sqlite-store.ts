@@ -14,13 +14,14 @@ import {
   type Head,
   isLockstepError,
   LockstepError,
+  parentOf,
   parseMarker,
   quote,
 } from '../contract/index.ts'
 import { type Batch, type ResourceState, type StreamState, unknownStream } from './batch.ts'
 import type { Receipt } from './change-log.ts'
 import { asLogFailure, type CommitStore } from './group-commit.ts'
-import { collectionOf, rangeBelow } from './path.ts'
+import { rangeBelow } from './path.ts'
 import { ensureSchema } from './sqlite-schema.ts'
 
 /** How long to wait for another process that writes the same file. */
@@ -101,7 +102,7 @@ export class SqliteStore implements CommitStore {
     for (const { path, stream, version, seq, stateText, exists } of batch.resources.values()) {
       if (exists && stateText !== undefined) this.#modify.run(version, seq, stateText, path)
       else {
-        const collection = stateText === undefined ? null : collectionOf(path)
+        const collection = stateText === undefined ? null : parentOf(path)
         this.#upsert.run(path, stream, collection, version, seq, stateText ?? null)
       }
     }

@@ -10,12 +10,14 @@ import {
   checkDepth,
   diffMergePatch,
   encodeSegment,
+  idOf,
   isEqualJson,
   isJsonObject,
   isReservedSegment,
   type Json,
   type JsonObject,
   LockstepError,
+  parentOf,
   quote,
   setMember,
 } from '../contract/index.ts'
@@ -75,7 +77,7 @@ export async function putResource(
   const given = checkObject(body)
   const before = await tx.read(path)
   context.checkBefore?.(path, before)
-  if (before.stateText === undefined) await checkParents(tx, path.slice(0, path.lastIndexOf('/')))
+  if (before.stateText === undefined) await checkParents(tx, parentOf(path))
   const id = Object.hasOwn(given, 'id') ? checkId(path, given['id']) : idOf(path)
   const state = withId(id, given)
   if (before.stateText !== undefined && isEqualJson(JSON.parse(before.stateText), state))
@@ -242,7 +244,7 @@ function checkGrowth(path: string, before: StoredResource, stateText: string, ma
 
 /** A nested collection exists only below resources that do. */
 async function checkParents(tx: LogTransaction, collectionPath: string): Promise<void> {
-  const parentPath = collectionPath.slice(0, collectionPath.lastIndexOf('/'))
+  const parentPath = parentOf(collectionPath)
   if (parentPath === '') return
   const parent = await tx.read(parentPath)
   if (parent.stateText === undefined) throw missing(parentPath, parent)
@@ -281,10 +283,6 @@ function checkId(path: string, given: Json | undefined): string {
     `${path} would have ${shown}. An id cannot change: leave it as it is.`,
     { faults: [{ pointer: '/id', detail: `must be ${JSON.stringify(id)}` }] },
   )
-}
-
-function idOf(path: string): string {
-  return decodeURIComponent(path.slice(path.lastIndexOf('/') + 1))
 }
 
 /** The id stands first, whether the body has it or not. (A loop: spreading an object of 100,000 members takes seconds.) */

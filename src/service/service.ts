@@ -15,6 +15,7 @@ import {
   LockstepError,
   type Marker,
   type OptionNames,
+  parentOf,
   quote,
   type ReportError,
 } from '../contract/index.ts'
@@ -252,7 +253,7 @@ function indexByRoute(resources: readonly Resource<object>[]): Map<string, Resou
     routes.set(resource.route, resource)
   }
   for (const { route, template } of resources) {
-    const parent = route.slice(0, Math.max(0, route.lastIndexOf('/')))
+    const parent = parentOf(route)
     if (parent !== '' && !routes.has(parent)) {
       throw new LockstepError(
         'invalid-option',

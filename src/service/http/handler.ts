@@ -5,6 +5,7 @@ import {
   decodeSegment,
   formatPath,
   isReservedSegment,
+  isUnder,
   LockstepError,
   type ParsedPath,
   pathToTopic,
@@ -65,7 +66,7 @@ export async function handle(context: HandlerContext, exchange: Exchange): Promi
 
 /** Is the raw path the API root, or below it? */
 export function owns({ root }: { readonly root: string }, path: string): boolean {
-  return path === root || path.startsWith(`${root}/`)
+  return isUnder(path, root)
 }
 
 interface Found {

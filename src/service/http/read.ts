@@ -4,7 +4,9 @@ import {
   formatPath,
   formatResourceTag,
   LockstepError,
+  lastSegmentOf,
   type ParsedPath,
+  parentOf,
   satisfiesIfMatch,
   satisfiesIfNoneMatch,
   showField,
@@ -75,8 +77,8 @@ function isUnchanged({ exchange }: Route, tag: string): boolean {
 /** The list of a nested collection is there as long as its parent is; looked at last, or an empty list could tell of a parent that is gone. */
 async function checkParent(route: Route): Promise<void> {
   const { context, target } = route
-  if (target.segments.length === 1) return
-  const parentPath = formatPath(target.segments.slice(0, -1)).path
+  const parentPath = parentOf(target.path)
+  if (parentPath === '') return
   const { head, resource } = await context.log.readResource(parentPath)
   if (resource.stateText !== undefined) return
   setMarker(route, markerOf(head))
@@ -89,6 +91,5 @@ function nextPageUrl(
   limit: number,
   withVersions: boolean,
 ): string {
-  const lastId = lastPath.slice(lastPath.lastIndexOf('/') + 1)
-  return `${context.root}${target.path}?limit=${limit}${withVersions ? '&versions=true' : ''}&after=${lastId}`
+  return `${context.root}${target.path}?limit=${limit}${withVersions ? '&versions=true' : ''}&after=${lastSegmentOf(lastPath)}`
 }
