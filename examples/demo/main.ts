@@ -8,7 +8,7 @@ import { randomBytes } from 'node:crypto'
 import { mkdirSync } from 'node:fs'
 import { openEmbeddedBroker } from 'lockstep/broker'
 import { openFrontDoor } from './front-door.ts'
-import { readFolder, readPort, stopNaming, stopWithMessage } from './settings.ts'
+import { outliveOutput, readFolder, readPort, stopNaming, stopWithMessage } from './settings.ts'
 
 const names = ['users', 'projects', 'builds'] as const
 const dataDir = readFolder('DATA_DIR', '.lockstep')
@@ -65,6 +65,10 @@ async function stop(failure?: string): Promise<void> {
       ),
   )
   for (const child of children.values()) child.kill('SIGTERM')
+  // One that hangs must not keep the others from ending.
+  setTimeout(() => {
+    for (const child of children.values()) child.kill('SIGKILL')
+  }, 5_000).unref()
   await Promise.all(ended)
   await frontDoor?.close()
   await broker?.close()
@@ -73,6 +77,7 @@ async function stop(failure?: string): Promise<void> {
   process.exit(0)
 }
 
+outliveOutput()
 process.on('SIGINT', () => void stop())
 process.on('SIGTERM', () => void stop())
 // npm does not pass on the signal that ends it.

@@ -3,7 +3,7 @@ import { join } from 'node:path'
 import { connectMqtt } from 'lockstep/broker'
 import { openSqliteLog } from 'lockstep/log'
 import { type NewState, openHttpServer, openService, type Resource, type Service } from 'lockstep/service'
-import { readFolder } from './settings.ts'
+import { outliveOutput, readFolder } from './settings.ts'
 
 /** Runs one service until its parent ends it. `firstRows` are written when the collection is new. */
 export async function runService<State extends { id: string }>(
@@ -11,6 +11,7 @@ export async function runService<State extends { id: string }>(
   resource: Resource<State>,
   firstRows: readonly NewState<State>[],
 ): Promise<Service> {
+  outliveOutput()
   const { SERVICE_PORT, BROKER_URL, BROKER_PASSWORD } = process.env
   const log = await openSqliteLog({ file: join(readFolder('DATA_DIR', '.lockstep'), `${name}.db`) })
   const broker = await connectMqtt(BROKER_URL ?? 'mqtt://127.0.0.1:1883', {

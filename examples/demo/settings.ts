@@ -16,6 +16,11 @@ export function readFolder(name: string, fallback: string): string {
   return resolve(process.env[name] || fallback)
 }
 
+/** A full disk or a closed terminal behind the output is no reason to end a service. */
+export function outliveOutput(): void {
+  for (const stream of [process.stdout, process.stderr]) stream.on('error', () => {})
+}
+
 /** Ends the program with one clear sentence instead of a stack trace. */
 export function stopWithMessage(failure: unknown): never {
   console.error(failure instanceof Error ? failure.message : String(failure))
