@@ -41,8 +41,8 @@ export async function writeOnce<T>(
     if (kept !== undefined) return kept
     const value = await runInside(log, () => work(tx))
     for (const [index, { key, fingerprint }] of claims.entries()) {
-      const kept = index === claims.length - 1 ? { fingerprint, value } : { fingerprint }
-      await tx.writeReceipt(key, JSON.stringify(kept), now())
+      const receipt = index === claims.length - 1 ? { fingerprint, value } : { fingerprint }
+      await tx.writeReceipt(key, JSON.stringify(receipt), now())
     }
     return { value, replayed: false }
   })

@@ -110,36 +110,22 @@ export interface Service extends AsyncDisposable {
 
 /** Opens a service on its log: makes the streams known, starts relay and retention. Errors: `invalid-option`, those of the log. */
 export async function openService(options: ServiceOptions): Promise<Service> {
-  checkServiceOptions(options)
-  const { log, broker } = options
-  const onError = createErrorReport(options.onError)
-  const now = options.now ?? Date.now
-  const topicPrefix = checkTopicPrefix(options.topicPrefix ?? '')
-  const root = checkRoot(options.root ?? '')
+  const settings = readServiceOptions(options)
   const relayOptions = readRelayOptions(options.relay)
-  const maxEventStreams = checkCount('maxEventStreams', options.maxEventStreams ?? 10_000, { min: 0 })
-  const bulk = readBulkOptions(options.bulk)
-  checkRetention(options.retention)
-  const routes = indexByRoute(options.resources)
+  const { log, broker } = options
+  const { routes, topicPrefix, now, onError } = settings
   const locate = createLocate(routes)
   const streams = [...new Set([...routes.keys()].map(route => route.split('/', 1)[0]!))]
   await log.ensureStreams(streams)
   const closing = new AbortController()
   const watch = createHeadWatch(log)
   const context: HandlerContext = {
+    ...settings,
     log,
     watch,
     share: createShare(),
-    root,
-    topicPrefix,
-    routes,
-    now,
-    onError,
     closing: closing.signal,
     headEveryMs: relayOptions.headEveryMs,
-    maxEventStreams,
-    bulk,
-    principal: options.principal,
     runningScopes: new Set(),
     eventStreams: 0,
   }
@@ -163,18 +149,7 @@ export async function openService(options: ServiceOptions): Promise<Service> {
     ...handler,
     fetch: createFetchHandler(handler),
     async transaction(work, { cause = createRequestId(), idempotencyKey } = {}) {
-      if (!isRequestId(cause)) {
-        throw new LockstepError(
-          'invalid-option',
-          `The cause ${quote(cause)} cannot be used: give 1 to 128 visible ASCII characters.`,
-        )
-      }
-      if (typeof work !== 'function') {
-        throw new LockstepError(
-          'invalid-option',
-          'A transaction needs its work: service.transaction(async tx => { await tx.create(…) }).',
-        )
-      }
+      checkTransaction(work, cause)
       return await writeOnce(log, claimsOf(idempotencyKey), now, tx =>
         runWork(work, tx, locate, { timeMs: now(), cause }),
       )
@@ -188,6 +163,20 @@ export async function openService(options: ServiceOptions): Promise<Service> {
     close,
     [Symbol.asyncDispose]: close,
   }
+}
+
+function checkTransaction(work: unknown, cause: string): void {
+  if (!isRequestId(cause)) {
+    throw new LockstepError(
+      'invalid-option',
+      `The cause ${quote(cause)} cannot be used: give 1 to 128 visible ASCII characters.`,
+    )
+  }
+  if (typeof work === 'function') return
+  throw new LockstepError(
+    'invalid-option',
+    'A transaction needs its work: service.transaction(async tx => { await tx.create(…) }).',
+  )
 }
 
 /** A work in-process has no fingerprint: its key alone says what it is. */
@@ -210,6 +199,27 @@ const optionNames: OptionNames<ServiceOptions> = {
   principal: true,
   onError: true,
   now: true,
+}
+
+type Settings = Pick<
+  HandlerContext,
+  'root' | 'topicPrefix' | 'routes' | 'now' | 'onError' | 'maxEventStreams' | 'bulk' | 'principal'
+>
+
+/** Checks all that is handed in and fills in the defaults. Errors: `invalid-option`. */
+function readServiceOptions(options: ServiceOptions): Settings {
+  checkServiceOptions(options)
+  checkRetention(options.retention)
+  return {
+    root: checkRoot(options.root ?? ''),
+    topicPrefix: checkTopicPrefix(options.topicPrefix ?? ''),
+    routes: indexByRoute(options.resources),
+    now: options.now ?? Date.now,
+    onError: createErrorReport(options.onError),
+    maxEventStreams: checkCount('maxEventStreams', options.maxEventStreams ?? 10_000, { min: 0 }),
+    bulk: readBulkOptions(options.bulk),
+    principal: options.principal,
+  }
 }
 
 /** Errors: `invalid-option`. */

@@ -26,8 +26,8 @@ export async function write(route: Route): Promise<Reply> {
   const hasConditions = ifMatch !== undefined || ifNoneMatch !== undefined
   const { epoch } = hasConditions ? await context.log.head(target.stream) : { epoch: '' }
   const operation = prepareOperation(resource, request, epoch)
-  const fingerprint = (): string => hashParts([mediaType, ifMatch, ifNoneMatch, bodyText])
-  const claims = scope === undefined ? [] : [{ key: scope, fingerprint: fingerprint() }]
+  const asked = [mediaType, ifMatch, ifNoneMatch, bodyText]
+  const claims = scope === undefined ? [] : [{ key: scope, fingerprint: hashParts(asked) }]
   const done = await runAlone(context, scope, () =>
     writeOnce(context.log, claims, context.now, tx => operation(tx, { timeMs: context.now(), cause })),
   )
