@@ -54,8 +54,10 @@ export function createApi(options: ApiOptions): Api {
   }
 
   /** Learns from the headers of any answer about a mirrored path. */
-  function learn(response: Response, url: string, { path, stream }: ParsedPath): void {
+  function learn(response: Response, url: string, { path: asked, stream }: ParsedPath, isFeed = false): void {
     const topic = response.headers.get('lockstep-topic')
+    // The feed is that of the stream, whatever part of it was asked for.
+    const path = isFeed ? `/${stream}` : asked
     if (!isTopicPrefixKnown && topic?.endsWith(path.slice(1))) learnPrefix(topic.slice(0, 1 - path.length))
     const feed = readLink(response, url, 'changes')
     if (feed !== undefined) feeds.set(stream, feed)
@@ -65,7 +67,7 @@ export function createApi(options: ApiOptions): Api {
     const headers = { ...options.headers(), accept: 'application/json', ...init.headers }
     try {
       const response = await options.fetch(url, { headers, signal: init.signal, cache: 'no-store' })
-      learn(response, url, target)
+      learn(response, url, target, init.isFeed)
       return response
     } catch (error) {
       throw explain(error, url, init)
@@ -89,7 +91,10 @@ export function createApi(options: ApiOptions): Api {
     return url.href
   }
 
-  function requestOf(target: ParsedPath, question: Ask): { url: string; headers?: Record<string, string> } {
+  function requestOf(
+    target: ParsedPath,
+    question: Ask,
+  ): { url: string; headers?: Record<string, string>; isFeed?: boolean } {
     if (question.kind === 'items') {
       return { url: question.next ?? `${root}${target.path}?limit=${limits.feedPage}&versions=true` }
     }
@@ -102,6 +107,7 @@ export function createApi(options: ApiOptions): Api {
     const limit = String(limits.feedPage)
     return {
       url: feedUrl(target, { after: `${epoch}:${after}`, limit, ...(compact ? { compact: 'true' } : {}) }),
+      isFeed: true,
     }
   }
 
@@ -112,8 +118,8 @@ export function createApi(options: ApiOptions): Api {
     },
 
     async answer(target, question, signal) {
-      const { url, headers } = requestOf(target, question)
-      const init = { signal, timeoutMs: options.timeoutMs, headers }
+      const { url, ...rest } = requestOf(target, question)
+      const init = { signal, timeoutMs: options.timeoutMs, ...rest }
       const [response, text] = await ask(url, target, init)
       return read({ response, text, url, target }, question)
     },
@@ -126,6 +132,7 @@ export function createApi(options: ApiOptions): Api {
         signal: AbortSignal.any([signal, opening.signal]),
         timeoutMs: openEventsMs,
         headers: { accept: 'text/event-stream' },
+        isFeed: true,
       }
       try {
         const response = await request(url, target, init)
@@ -167,6 +174,7 @@ interface RequestOptions {
   readonly signal: AbortSignal
   readonly timeoutMs: number
   readonly headers?: Readonly<Record<string, string>> | undefined
+  readonly isFeed?: boolean
 }
 
 async function* readChunks(body: ReadableStream<Uint8Array>, url: string): AsyncGenerator<string> {

@@ -95,7 +95,7 @@ export class StoredContent implements IncomingContent {
     return dropped
   }
 
-  /** What the baseline does not have: within an epoch, it may not come again with an old message. */
+  /** What the baseline does not have: it may not come again with an old message. */
   #findGone(isSameEpoch: boolean, seq: number): Difference[] | 'many' {
     const { database, generation, tombstones } = this.#copy
     const statement = database.prepare(
@@ -107,10 +107,8 @@ export class StoredContent implements IncomingContent {
     for (const row of statement.iterate(generation, this.generation)) {
       const { id, version: held, state } = row as unknown as Pair
       const version = isSameEpoch ? held + 1 : 0
-      if (isSameEpoch) {
-        tombstones.delete(id)
-        tombstones.set(id, { version, seq, exact: false })
-      }
+      tombstones.delete(id)
+      tombstones.set(id, { version, seq, exact: false })
       if (++count > maxDifferences) continue
       const previous = JSON.parse(state) as JsonObject
       gone.push({ id, event: 'deleted', version, state: undefined, previous, changes: undefined })

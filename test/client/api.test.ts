@@ -217,6 +217,16 @@ test('the prefix of the topics is what stands before the path in Lockstep-Topic'
   assert.equal(await apiAt(server, { topicPrefix: 'given/' }).topicPrefix, 'given/')
 })
 
+test('the feed of what is nested tells the prefix too: it is that of the stream', async () => {
+  await using server = await openFakeApi(() => ({
+    headers: mirrorHeaders('/people', 'people:k3f9:7', { 'lockstep-topic': 'acme/prod/people' }),
+    body: { stream: 'people', epoch: 'k3f9', after: 7, to: 7, head: 7, first: 1, changes: [] },
+  }))
+  const api = apiAt(server)
+  await api.answer(parsePath('/people/a/friends'), feed, never)
+  assert.equal(await api.topicPrefix, 'acme/prod/')
+})
+
 test('headers are asked for anew for each request', async () => {
   await using server = await openFakeApi(() => ({
     headers: mirrorHeaders('/people', 'people:k3f9:7'),

@@ -1,6 +1,7 @@
 /** One follower's machine on a stage: events in, effects noted, time moved by hand. */
 import assert from 'node:assert/strict'
 import type { Change } from '../../src/client/change.ts'
+import { createCopy } from '../../src/client/copy.ts'
 import {
   type Ask,
   createFollowerData,
@@ -18,6 +19,14 @@ export interface SceneOptions {
   readonly path?: string
   readonly isOrdered?: boolean
   readonly compactBeyond?: number
+  /** What a copy from before a restart holds, by id, and where it was. */
+  readonly kept?: {
+    readonly items: Readonly<Record<string, number>>
+    readonly position: number
+    readonly ahead?: number
+    readonly cursor?: number
+    readonly confirmedAt?: number
+  }
 }
 
 export class Scene {
@@ -28,8 +37,17 @@ export class Scene {
   effects: Effect[] = []
   #token = 0
 
-  constructor({ path = '/people', isOrdered = false, compactBeyond }: SceneOptions = {}) {
-    this.m = createFollowerData({ path: parsePath(path), isOrdered, compactBeyond })
+  constructor({ path = '/people', isOrdered = false, compactBeyond, kept: holds }: SceneOptions = {}) {
+    const copy = createCopy()
+    for (const [id, version] of Object.entries(holds?.items ?? {})) copy.put(id, version, { id, v: version })
+    const kept = holds && {
+      epoch: 'e1',
+      cursor: holds.position,
+      ahead: holds.position,
+      confirmedAt: 0,
+      ...holds,
+    }
+    this.m = createFollowerData({ path: parsePath(path), isOrdered, compactBeyond, copy, kept })
   }
 
   hear(...events: FollowerEvent[]): this {

@@ -66,6 +66,12 @@ export const faultKinds: Readonly<Record<string, Fault>> = {
   async 'an old head is told again'({ broker }) {
     broker.tellOldHead()
   },
+  async 'follower killed'({ runtime, followers }) {
+    for (let kills = runtime.between(1, 4); kills > 0; kills--) {
+      await runtime.pick(followers).kill(runtime.between(1, 6_000))
+      await runtime.sleep(runtime.between(0, 1_000))
+    }
+  },
   async 'follower cut from the broker'({ runtime, followers }) {
     const { mqtt } = runtime.pick(followers)
     if (mqtt === undefined) return

@@ -1,5 +1,5 @@
-/** The followers of a simulation, and what each must keep at every step: PROTOCOL.md 6.3, 6.6. */
-
+/** The followers of a simulation, and what each must keep at every step: PROTOCOL.md 6.3, 6.6, 6.9. */
+import { copyFileSync, existsSync } from 'node:fs'
 import type { Change } from '../../src/client/change.ts'
 import {
   type CollectionFollower,
@@ -20,58 +20,102 @@ type AnyFollower = Follower<JsonObject>
 export class SimFollower {
   readonly name: string
   readonly link: SimLink
-  readonly mqtt: SimConnection | undefined
-  readonly follower: AnyFollower
-  readonly #connection: Connection
+  steps = 0
+  readonly #parts: FollowerParts
   readonly #ledger: Ledger
   readonly #tell: (line: string) => void
   readonly #shown = new Map<string, { epoch: string; version: number }>()
-  steps = 0
+  #process: FollowerProcess | undefined
+  #kills = 0
 
-  private constructor(
-    name: string,
-    parts: FollowerParts,
-    connection: Connection,
-    link: SimLink,
-    mqtt: SimConnection | undefined,
-  ) {
+  private constructor(name: string, parts: FollowerParts) {
     this.name = name
+    this.#parts = parts
     this.#ledger = parts.ledger
     this.#tell = parts.tell
-    this.#connection = connection
-    this.link = link
-    this.mqtt = mqtt
-    this.follower = connection.follow(parts.path) as AnyFollower
-    this.follower.on('change', change => this.#check(change))
-    this.follower.on('status', status => parts.tell(`${name} ${status}`))
+    this.link = new SimLink(parts.runtime, parts.service)
   }
 
   static async start(name: string, parts: FollowerParts): Promise<SimFollower> {
-    const { runtime, service, broker, source } = parts
-    const link = new SimLink(runtime, service)
+    const follower = new SimFollower(name, parts)
+    await follower.#open()
+    return follower
+  }
+
+  get mqtt(): SimConnection | undefined {
+    return this.#process?.mqtt
+  }
+
+  /** As it stands; `undefined` while its process is down. */
+  get follower(): AnyFollower | undefined {
+    return this.#process?.follower
+  }
+
+  async #open(): Promise<void> {
+    const { broker, source, path, replicaFile } = this.#parts
     const mqtt = source === 'mqtt' ? broker.connect() : undefined
     const connection = await connect({
       api: 'http://api',
       broker: mqtt,
-      fetch: link.fetch,
-      onError: () => {},
+      fetch: this.link.fetch,
+      onError: (error, { stage }) => {
+        if (stage === 'replica') this.#ledger.violations.push(`${this.name} reports ${String(error)}`)
+      },
     })
-    return new SimFollower(name, parts, connection, link, mqtt)
+    const replica = replicaFile && `${replicaFile}.${this.#kills}`
+    const follower = connection.follow(path, { replica }) as AnyFollower
+    follower.on('change', change => this.#check(change))
+    follower.on('status', status => this.#tell(`${this.name} ${status}`))
+    this.#process = { connection, follower, mqtt }
+  }
+
+  /** Ends its process as a kill does: what is not in its file is lost. It starts again after a while. */
+  async kill(downMs: number): Promise<void> {
+    const { runtime, replicaFile } = this.#parts
+    const killed = this.#process
+    if (killed === undefined) return
+    this.#process = undefined
+    const { position, staleForMs } = killed.follower
+    // What lies on the disk at this moment, before the old process gets to write anything more.
+    if (replicaFile !== undefined) {
+      for (const part of ['', '-wal']) {
+        const from = `${replicaFile}.${this.#kills}${part}`
+        if (existsSync(from)) copyFileSync(from, `${replicaFile}.${this.#kills + 1}${part}`)
+      }
+    }
+    this.#kills++
+    await killed.connection.close()
+    await killed.mqtt?.close()
+    await runtime.sleep(downMs)
+    this.#shown.clear()
+    await this.#open()
+    const { follower } = this.#process!
+    const restored = follower.position
+    this.#tell(`${this.name} is back at ${follower.marker}, old by ${follower.staleForMs}`)
+    if (restored === undefined) return
+    this.#parts.onRestored()
+    const isAhead = restored.epoch === position?.epoch && restored.seq > position.seq
+    if (isAhead || follower.status === 'live' || follower.staleForMs + 1 < downMs + staleForMs)
+      this.#ledger.violations.push(
+        `${this.name} was at ${position?.seq}, old by ${staleForMs}, down for ${downMs}, and is back at ${restored.seq}, ${follower.status}, old by ${follower.staleForMs}`,
+      )
+    this.checkClaim()
   }
 
   /** Is it live, and equal to the API? */
   get isRight(): boolean {
-    const { follower } = this
-    return follower.status === 'live' && this.difference() === undefined
+    return this.follower?.status === 'live' && this.difference() === undefined
   }
 
   /** How it differs from what the API has now. */
   difference(): string | undefined {
-    const { path } = this.follower
+    const { follower } = this
+    if (follower === undefined) return 'its process is down'
+    const { path } = follower
     const segments = path.slice(1).split('/')
     const all = this.#ledger.now(segments[0]!)
     if (segments.length % 2 === 0) {
-      const { state, version } = this.follower as ResourceFollower<JsonObject>
+      const { state, version } = follower as ResourceFollower<JsonObject>
       const wanted = all.get(path)
       if (wanted === undefined)
         return state === undefined ? undefined : `${path} is there in version ${version}`
@@ -79,7 +123,7 @@ export class SimFollower {
         ? undefined
         : `${path} is ${version} instead of ${wanted.version}`
     }
-    const copy = this.follower as CollectionFollower<JsonObject>
+    const copy = follower as CollectionFollower<JsonObject>
     let count = 0
     for (const [item, { version, state }] of all) {
       if (item.slice(0, item.lastIndexOf('/')) !== path) continue
@@ -94,7 +138,8 @@ export class SimFollower {
 
   /** A claimed position was taken in whole: nothing that is held is older than what was there at that place. */
   checkClaim(): void {
-    const { position, path } = this.follower
+    if (this.follower === undefined) return
+    const { position, path, marker } = this.follower
     if (position === undefined || path.split('/').length !== 2) return
     const copy = this.follower as CollectionFollower<JsonObject>
     for (const { path: item, version, exists } of this.#ledger.at(
@@ -108,14 +153,14 @@ export class SimFollower {
       const isMissing = exists && held === undefined && !this.#isGoneLater(item, position.epoch, version)
       if (isOlder || isMissing) {
         this.#ledger.violations.push(
-          `${this.name} claims ${this.follower.marker} and holds ${item} at ${held} instead of ${version}`,
+          `${this.name} claims ${marker} and holds ${item} at ${held} instead of ${version}`,
         )
       }
     }
   }
 
   async close(): Promise<void> {
-    await this.#connection.close()
+    await this.#process?.connection.close()
     await this.mqtt?.close()
   }
 
@@ -148,6 +193,12 @@ export class SimFollower {
   }
 }
 
+interface FollowerProcess {
+  readonly connection: Connection
+  readonly follower: AnyFollower
+  readonly mqtt: SimConnection | undefined
+}
+
 export interface FollowerParts {
   readonly runtime: Runtime
   readonly service: SimService
@@ -155,5 +206,9 @@ export interface FollowerParts {
   readonly ledger: Ledger
   readonly path: string
   readonly source: 'mqtt' | 'sse'
+  /** Where it keeps its copy; `undefined` is in memory only. */
+  readonly replicaFile: string | undefined
+  /** Hears that a copy was there after a kill. */
+  readonly onRestored: () => void
   readonly tell: (line: string) => void
 }

@@ -5,9 +5,12 @@
  * the API. Violations of any promise are collected on the way. See test/sim/README.md.
  */
 import { createHash } from 'node:crypto'
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { SimBroker } from './broker.ts'
 import { injectFaults } from './faults.ts'
-import { SimFollower } from './followers.ts'
+import { type FollowerParts, SimFollower } from './followers.ts'
 import { Ledger } from './ledger.ts'
 import { SimLink } from './network.ts'
 import { installRuntime, type Runtime } from './runtime.ts'
@@ -24,6 +27,8 @@ export interface SimulationResult {
   readonly changes: number
   readonly steps: number
   readonly deliveries: number
+  /** How many followers went on from a copy that they had kept. */
+  readonly restored: number
   /** The same for the same seed, to the byte. */
   readonly digest: string
   readonly trace: readonly string[]
@@ -35,6 +40,7 @@ const convergenceMs = 15_000
 export async function simulate(seed: number, { keepTrace = false } = {}): Promise<SimulationResult> {
   const hash = createHash('sha256')
   const trace: string[] = []
+  const folder = mkdtempSync(join(tmpdir(), 'lockstep-sim-'))
   const runtime = installRuntime(seed)
   const tell = (line: string): void => {
     const text = `${runtime.now().toFixed(1)} ${line}`
@@ -42,16 +48,17 @@ export async function simulate(seed: number, { keepTrace = false } = {}): Promis
     if (keepTrace) trace.push(text)
   }
   try {
-    const result = await simulateIn(runtime, tell)
+    const result = await simulateIn(runtime, folder, tell)
     return { seed, ...result, digest: hash.digest('hex'), trace }
   } finally {
     runtime.uninstall()
+    rmSync(folder, { recursive: true, force: true })
   }
 }
 
 type Part = Omit<SimulationResult, 'seed' | 'digest' | 'trace'>
 
-async function simulateIn(runtime: Runtime, tell: (line: string) => void): Promise<Part> {
+async function simulateIn(runtime: Runtime, folder: string, tell: (line: string) => void): Promise<Part> {
   const ledger = new Ledger()
   const broker = new SimBroker(runtime)
   const service = new SimService(runtime, broker, ledger, error => tell(`reported ${String(error)}`))
@@ -59,6 +66,10 @@ async function simulateIn(runtime: Runtime, tell: (line: string) => void): Promi
   const followers: SimFollower[] = []
   const faults: string[] = []
   let isFaulty = true
+  let restored = 0
+  const onRestored = (): void => {
+    restored++
+  }
 
   const story = async (): Promise<void> => {
     await service.start()
@@ -83,7 +94,19 @@ async function simulateIn(runtime: Runtime, tell: (line: string) => void): Promi
       await runtime.sleep(runtime.between(0, 400))
       const source = index === 5 || runtime.chance(0.3) ? 'sse' : 'mqtt'
       const name = `f${index}.${source}`
-      followers.push(await SimFollower.start(name, { runtime, service, broker, ledger, path, source, tell }))
+      const replicaFile = runtime.chance(0.7) ? join(folder, `f${index}.db`) : undefined
+      const parts: FollowerParts = {
+        runtime,
+        service,
+        broker,
+        ledger,
+        path,
+        source,
+        replicaFile,
+        tell,
+        onRestored,
+      }
+      followers.push(await SimFollower.start(name, parts))
     }
     const links = [...followers.map(({ link }) => link), ...writers.map(({ link }) => link)]
     await injectFaults({
@@ -126,9 +149,9 @@ async function simulateIn(runtime: Runtime, tell: (line: string) => void): Promi
   judge()
   for (const follower of followers) {
     if (follower.isRight) continue
-    const { status, marker } = follower.follower
+    const { status, marker, path } = follower.follower ?? {}
     ledger.violations.push(
-      `${follower.name} of ${follower.follower.path} is ${status} at ${marker}: ${follower.difference() ?? 'equal'}`,
+      `${follower.name} of ${path} is ${status} at ${marker}: ${follower.difference() ?? 'equal'}`,
     )
   }
   await runtime.run(runtime.now() + 12_000)
@@ -150,5 +173,6 @@ async function simulateIn(runtime: Runtime, tell: (line: string) => void): Promi
     changes: ledger.changes,
     steps,
     deliveries: broker.delivered,
+    restored,
   }
 }

@@ -10,7 +10,7 @@ export interface Totals {
 export function createTotals(): Totals {
   const convergences: number[] = []
   const faults = new Map<string, number>()
-  let [seeds, failed, acknowledged, unknown, changes, steps, deliveries] = [0, 0, 0, 0, 0, 0, 0]
+  let [seeds, failed, acknowledged, unknown, changes, steps, deliveries, restored] = [0, 0, 0, 0, 0, 0, 0, 0]
   const kinds = { lost: 0, reused: 0, invented: 0, regressed: 0 }
   return {
     get failed() {
@@ -29,6 +29,7 @@ export function createTotals(): Totals {
       changes += result.changes
       steps += result.steps
       deliveries += result.deliveries
+      restored += result.restored
       convergences.push(result.convergenceMs)
     },
     line() {
@@ -39,7 +40,7 @@ export function createTotals(): Totals {
       return (
         `${seeds} seeds, ${failed} failed: lost ${kinds.lost}, reused ${kinds.reused}, invented ${kinds.invented}, regressed ${kinds.regressed}; ` +
         `${acknowledged} writes acknowledged, ${unknown} unknown, ${changes} changes, ${deliveries} deliveries, ${steps} steps of followers, ` +
-        `${faultCount} faults; right after p50 ${at(0.5)} s, p99 ${at(0.99)} s, at most ${at(1)} s`
+        `${faultCount} faults, ${restored} copies taken up again; right after p50 ${at(0.5)} s, p99 ${at(0.99)} s, at most ${at(1)} s`
       )
     },
   }
