@@ -21,8 +21,9 @@ import { question as latency } from './latency.ts'
 import { question as memory } from './memory.ts'
 import { question as patch } from './patch.ts'
 import { question as relay } from './relay.ts'
+import { question as replica } from './replica.ts'
 
-const questions: readonly Question[] = [patch, latency, relay, catchUp, memory, changeCost, feedPage]
+const questions: readonly Question[] = [patch, latency, relay, catchUp, memory, replica, changeCost, feedPage]
 const here = import.meta.dirname
 const root = join(here, '..')
 

@@ -120,7 +120,7 @@ export class StoredContent implements IncomingContent {
     const statement = this.#copy.database.prepare(
       `SELECT n.id, n.version, n.state, o.version AS heldVersion, o.state AS heldState
        FROM lockstep_row n LEFT JOIN lockstep_row o ON o.generation = ? AND o.id = n.id
-       WHERE n.generation = ? AND (o.id IS NULL OR o.state <> n.state) ORDER BY n.number`,
+       WHERE n.generation = ? AND (o.id IS NULL OR o.state <> n.state) ORDER BY n.id`,
     )
     const changed: Difference[] = []
     for (const row of statement.iterate(this.#copy.generation, this.generation)) {

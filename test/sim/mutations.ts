@@ -64,6 +64,24 @@ const mutations: readonly Mutation[] = [
     replace: '',
   },
   {
+    name: 'a replica is said to be one change further than it is',
+    file: 'src/client/replica-copy.ts',
+    find: 'this.#move.run(epoch, position, cursor,',
+    replace: 'this.#move.run(epoch, position + 1, cursor + 1,',
+  },
+  {
+    name: 'a replica forgets deletions',
+    file: 'src/client/replica-copy.ts',
+    find: 'if (entry === undefined) this.#delete.run(this.generation, id)',
+    replace: 'if (entry === undefined) continue',
+  },
+  {
+    name: 'the feed of what is nested is taken for its topic',
+    file: 'src/client/api.ts',
+    find: 'const path = isFeed ? `/${stream}` : asked',
+    replace: 'const path = isFeed && stream === undefined ? `/${stream}` : asked',
+  },
+  {
     name: 'the marker of a response is one too high',
     file: 'src/service/http/context.ts',
     find: 'seq: head.seq }]',
