@@ -78,8 +78,8 @@ const mutations: readonly Mutation[] = [
   {
     name: 'the feed of what is nested is taken for its topic',
     file: 'src/client/api.ts',
-    find: 'const path = isFeed ? `/${stream}` : asked',
-    replace: 'const path = isFeed && stream === undefined ? `/${stream}` : asked',
+    find: 'const path = isFeed ? ',
+    replace: 'const path = isFeed && stream === undefined ? ',
   },
   {
     name: 'the marker of a response is one too high',
