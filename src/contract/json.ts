@@ -69,29 +69,22 @@ export function setMember(target: JsonObject, name: string, value: Json): void {
 
 /**
  * Refuses what is nested deeper than a state may be (`{}` and `[]` are one level deep, numbers and texts none).
- * Errors: `json-too-deep`. It goes level by level instead of recursively, so that a bomb cannot overflow the stack.
+ * Errors: `json-too-deep`. It goes no deeper than it allows, so that a bomb cannot overflow the stack.
  */
 export function checkDepth(value: Json, maxDepth: number = maxStateDepth): void {
-  let level = [value].filter(isContainer)
-  for (let depth = 1; level.length > 0; depth++) {
-    if (depth > maxDepth) {
-      throw new LockstepError(
-        'json-too-deep',
-        `The JSON is nested more than ${maxDepth} levels deep. Flatten it, or store it as a text.`,
-      )
-    }
-    const next: (Json[] | JsonObject)[] = []
-    for (const item of level) {
-      for (const inner of Array.isArray(item) ? item : Object.values(item)) {
-        if (isContainer(inner)) next.push(inner)
-      }
-    }
-    level = next
-  }
+  if (!isDeeper(value, maxDepth)) return
+  throw new LockstepError(
+    'json-too-deep',
+    `The JSON is nested more than ${maxDepth} levels deep. Flatten it, or store it as a text.`,
+  )
 }
 
-function isContainer(value: Json): value is Json[] | JsonObject {
-  return typeof value === 'object' && value !== null
+function isDeeper(value: Json | undefined, levels: number): boolean {
+  if (typeof value !== 'object' || value === null) return false
+  if (levels === 0) return true
+  if (Array.isArray(value)) return value.some(item => isDeeper(item, levels - 1))
+  for (const name in value) if (isDeeper(value[name], levels - 1)) return true
+  return false
 }
 
 type SourceReviver = (this: unknown, name: string, value: unknown, context: { source?: string }) => unknown

@@ -241,7 +241,8 @@ async function configure(database: DatabaseSync): Promise<void> {
     throw new Error(`this file system does not support WAL (the journal is ${String(mode)})`)
   // With less than FULL a power cut loses acknowledged commits that followers have heard of; no guard could tell.
   database.exec(
-    'PRAGMA synchronous = FULL; PRAGMA temp_store = MEMORY; PRAGMA cache_size = -32768; PRAGMA journal_size_limit = 67108864',
+    `PRAGMA synchronous = FULL; PRAGMA temp_store = MEMORY; PRAGMA cache_size = -32768;
+     PRAGMA wal_autocheckpoint = 4000; PRAGMA journal_size_limit = 67108864`,
   )
 }
 

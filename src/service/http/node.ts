@@ -15,6 +15,7 @@ import {
   maxTimerMs,
   type ReportError,
 } from '../../contract/index.ts'
+import { Deadlines } from './deadlines.ts'
 import { type Exchange, type HttpHandler, type Reply, replyToError } from './exchange.ts'
 
 export type NodeListener = (request: IncomingMessage, response: ServerResponse, next?: () => void) => void
@@ -32,6 +33,7 @@ export interface NodeListenerOptions {
 export function createNodeListener(service: HttpHandler, options: NodeListenerOptions = {}): NodeListener {
   checkHandler('createNodeListener', service)
   const bodyTimeoutMs = checkCount('bodyTimeoutMs', options.bodyTimeoutMs ?? 30_000, { max: maxTimerMs })
+  const deadlines = new Deadlines(bodyTimeoutMs)
   const maxUnsentBytes = checkCount('maxUnsentBytes', options.maxUnsentBytes ?? 268_435_456)
   const report = createErrorReport(options.onError)
   const lastOf = new WeakMap<Socket, ServerResponse>()
@@ -67,7 +69,7 @@ export function createNodeListener(service: HttpHandler, options: NodeListenerOp
     const exchange = new NodeExchange(request, response, {
       path,
       query: mark === -1 ? '' : url.slice(mark + 1),
-      bodyTimeoutMs,
+      deadlines,
     })
     const start = (): void => {
       answer(request, response, exchange).catch(error => {
@@ -188,7 +190,7 @@ function checkHandler(where: string, service: HttpHandler): void {
 interface NodeTarget {
   readonly path: string
   readonly query: string
-  readonly bodyTimeoutMs: number
+  readonly deadlines: Deadlines
 }
 
 /** A class, since an object literal with a getter costs several microseconds each time. */
@@ -198,7 +200,7 @@ class NodeExchange implements Exchange {
   readonly query: string
   readonly #request: IncomingMessage
   readonly #response: ServerResponse
-  readonly #bodyTimeoutMs: number
+  readonly #deadlines: Deadlines
   #controller: AbortController | undefined
 
   constructor(request: IncomingMessage, response: ServerResponse, target: NodeTarget) {
@@ -207,7 +209,7 @@ class NodeExchange implements Exchange {
     this.query = target.query
     this.#request = request
     this.#response = response
-    this.#bodyTimeoutMs = target.bodyTimeoutMs
+    this.#deadlines = target.deadlines
   }
 
   get signal(): AbortSignal {
@@ -226,11 +228,11 @@ class NodeExchange implements Exchange {
   }
 
   readBody(maxBytes: number): Promise<string> {
-    return readBody(this.#request, maxBytes, this.#bodyTimeoutMs)
+    return readBody(this.#request, maxBytes, this.#deadlines)
   }
 }
 
-function readBody(request: IncomingMessage, maxBytes: number, timeoutMs: number): Promise<string> {
+function readBody(request: IncomingMessage, maxBytes: number, deadlines: Deadlines): Promise<string> {
   const tooLarge = (): LockstepError =>
     new LockstepError('body-too-large', `The body is over ${maxBytes} bytes. Send less, or in parts.`)
   if (Number(request.headers['content-length'] ?? 0) > maxBytes) return Promise.reject(tooLarge())
@@ -245,13 +247,15 @@ function readBody(request: IncomingMessage, maxBytes: number, timeoutMs: number)
   return new Promise((resolve, reject) => {
     const chunks: Buffer[] = []
     let size = 0
-    const timer = setTimeout(
-      () =>
-        fail(new LockstepError('request-timeout', `The body did not arrive within ${timeoutMs / 1_000} s.`)),
-      timeoutMs,
-    )
+    const expire = (): void =>
+      fail(
+        new LockstepError(
+          'request-timeout',
+          `The body did not arrive within ${deadlines.timeoutMs / 1_000} s.`,
+        ),
+      )
     const stop = (): void => {
-      clearTimeout(timer)
+      deadlines.delete(expire)
       request.off('data', onData).off('end', onEnd).off('error', onClose).off('close', onClose)
     }
     const fail = (error: unknown): void => {
@@ -274,6 +278,7 @@ function readBody(request: IncomingMessage, maxBytes: number, timeoutMs: number)
     }
     const onClose = (): void =>
       fail(new LockstepError('request-timeout', 'The connection closed before the body was complete.'))
+    deadlines.add(expire)
     request.on('data', onData).on('end', onEnd).on('error', onClose).on('close', onClose)
     if (request.destroyed) onClose()
   })
