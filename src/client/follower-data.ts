@@ -38,6 +38,8 @@ export const followerLimits = {
   maxBuffered: 100,
   /** Changes of an event stream that wait for an answer; past it the stream is opened anew. */
   maxPushed: 1_000,
+  /** Calls of the application that wait for the copy. */
+  maxWaits: 10_000,
   /** Changes per page of the feed; who is further behind asks for latest states only. */
   feedPage: 1_000,
 } as const
@@ -237,6 +239,8 @@ export interface Deadlines {
   silence: number
   /** The source had time enough to come up. */
   patience: number
+  /** The first of the waiting calls has waited long enough. */
+  wait: number
 }
 
 /** Everything that a follower knows. Only the functions of the machine change it. */
@@ -301,7 +305,7 @@ export interface FollowerData {
   wantsBaseline: boolean
   serial: number
   incoming: Incoming | undefined
-  waits: readonly Wait[]
+  readonly waits: Wait[]
   vainWaits: number
   readonly deadlines: Deadlines
 }
@@ -370,7 +374,7 @@ export function createFollowerData(settings: FollowerSettings): FollowerData {
     incoming: undefined,
     waits: [],
     vainWaits: 0,
-    deadlines: { ask: never, hole: never, head: never, silence: never, patience: never },
+    deadlines: { ask: never, hole: never, head: never, silence: never, patience: never, wait: never },
   }
 }
 

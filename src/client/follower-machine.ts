@@ -22,8 +22,8 @@ import {
   closedError,
   closeWaits,
   expireWaits,
-  firstDeadline,
   isMarkerAwaited,
+  openWait,
   retiredError,
 } from './follower-wait.ts'
 
@@ -144,8 +144,8 @@ export function stepFollower(
 
 /** When the follower wants its next `tick`; `Infinity` where there is nothing to wait for. */
 export function nextTick(m: FollowerData): number {
-  const { ask: toAsk, hole, head, silence, patience } = m.deadlines
-  return Math.min(toAsk, hole, head, silence, patience, firstDeadline(m.waits))
+  const { ask: toAsk, hole, head, silence, patience, wait } = m.deadlines
+  return Math.min(toAsk, hole, head, silence, patience, wait)
 }
 
 function ignore(): void {}
@@ -227,8 +227,8 @@ function hear(step: Step, { head, retained }: EventOf<'head'>): void {
   hearHead(step, head, retained)
 }
 
-function awaitBaseline({ m }: Step, { token }: EventOf<'ready'>): void {
-  m.waits = [...m.waits, { kind: 'ready', token, deadline: never }]
+function awaitBaseline(step: Step, { token }: EventOf<'ready'>): void {
+  openWait(step, { kind: 'ready', token, deadline: never })
 }
 
 function serveReady({ effects }: Step, { token }: EventOf<'ready'>): void {
@@ -238,8 +238,8 @@ function serveReady({ effects }: Step, { token }: EventOf<'ready'>): void {
 /** A refresh is served by a baseline that is asked for after it. */
 function beginRefresh(step: Step, { token, timeoutMs }: EventOf<'refresh'>): void {
   const { m, now, effects } = step
-  const wait = { kind: 'refresh', token, timeoutMs, deadline: now + timeoutMs, serial: m.serial + 1 } as const
-  m.waits = [...m.waits, wait]
+  const deadline = now + timeoutMs
+  if (!openWait(step, { kind: 'refresh', token, timeoutMs, deadline, serial: m.serial + 1 })) return
   m.wantsBaseline = true
   if (m.question?.ask.kind === 'items' || m.incoming !== undefined || m.deadlines.patience !== never) return
   if (m.question !== undefined && m.kind === 'resource') return
@@ -257,10 +257,7 @@ function awaitMarker(step: Step, event: EventOf<'at-least'>): void {
   if (epoch === m.epoch && seq <= m.position) effects.push({ type: 'settle', token, error: undefined })
   else if (epoch !== m.epoch && isRetired(step, epoch)) {
     effects.push({ type: 'settle', token, error: retiredError(step, epoch) })
-  } else {
-    const wait = { kind: 'marker', token, epoch, seq, timeoutMs, deadline: now + timeoutMs } as const
-    m.waits = [...m.waits, wait]
-  }
+  } else openWait(step, { kind: 'marker', token, epoch, seq, timeoutMs, deadline: now + timeoutMs })
 }
 
 /** Waits for a marker, and goes to get it. */

@@ -4,7 +4,25 @@
  * They are part of the machine, so that each ends: with the copy it waits for, with an error, or with its time.
  */
 import { LockstepError } from '../contract/index.ts'
-import { never, type Step, type Wait } from './follower-data.ts'
+import { followerLimits as limits, never, type Step, type Wait } from './follower-data.ts'
+
+/** Lets a call wait; refuses it, and gives `false`, where too many do already. */
+export function openWait({ m, effects }: Step, wait: Wait): boolean {
+  if (m.waits.length >= limits.maxWaits) {
+    effects.push({ type: 'settle', token: wait.token, error: tooManyWaits(m.path) })
+    return false
+  }
+  m.waits.push(wait)
+  m.deadlines.wait = Math.min(m.deadlines.wait, wait.deadline)
+  return true
+}
+
+function tooManyWaits(path: string): LockstepError {
+  return new LockstepError(
+    'overloaded',
+    `${limits.maxWaits} calls wait for the follower of ${path} already. Let several callers share one atLeast or refresh, or try again shortly.`,
+  )
+}
 
 /** Ends the waits for which `isOver` holds, with an error where it gives one. */
 function settleWaits(
@@ -12,10 +30,15 @@ function settleWaits(
   isOver: (wait: Wait) => boolean,
   errorOf?: (wait: Wait) => LockstepError,
 ): void {
-  if (m.waits.length === 0) return
-  const [over, open] = [m.waits.filter(isOver), m.waits.filter(wait => !isOver(wait))]
-  m.waits = open
-  for (const wait of over) effects.push({ type: 'settle', token: wait.token, error: errorOf?.(wait) })
+  if (!m.waits.some(isOver)) return
+  m.deadlines.wait = never
+  for (const wait of m.waits.splice(0)) {
+    if (isOver(wait)) effects.push({ type: 'settle', token: wait.token, error: errorOf?.(wait) })
+    else {
+      m.waits.push(wait)
+      m.deadlines.wait = Math.min(m.deadlines.wait, wait.deadline)
+    }
+  }
 }
 
 /** A new position serves those who wait for it. */
@@ -59,6 +82,7 @@ export function retiredError({ m }: Step, epoch: string): LockstepError {
 /** Ends those whose time is over. */
 export function expireWaits(step: Step): void {
   const { m, now } = step
+  if (now < m.deadlines.wait) return
   settleWaits(
     step,
     wait => now >= wait.deadline,
@@ -91,11 +115,4 @@ export function closedError({ m }: Step): LockstepError {
 
 export function isMarkerAwaited({ m }: Step): boolean {
   return m.waits.some(wait => wait.kind === 'marker')
-}
-
-/** When the first of them is over; `never` where none is open. */
-export function firstDeadline(waits: readonly Wait[]): number {
-  let first = never
-  for (const { deadline } of waits) if (deadline < first) first = deadline
-  return first
 }

@@ -442,7 +442,7 @@ test('a refresh or a marker that is not reached in time fails with timeout', () 
 
 test('a marker that is held is served at once, one ahead is asked for at once', () => {
   const scene = live()
-  assert.equal(scene.outcome(scene.call('at-least', 'e1:2')), 'served')
+  assert.equal(scene.outcome(scene.call('at-least', 'e1:99')), 'served')
   const token = scene.call('at-least', 'e1:4')
   assert.deepEqual(scene.asked, { kind: 'feed', epoch: 'e1', after: 2, compact: false })
   scene.page(3, 3, [message(3, 'created c@1')])
@@ -469,6 +469,18 @@ test('a marker of a new epoch is served when the epoch is taken up', () => {
     .wait(500)
     .items('e2:1', { a: [1] })
   assert.equal(scene.outcome(token), 'served')
+})
+
+test('ten thousand calls may wait; one more is refused at once, and each of them still ends', () => {
+  const scene = live()
+  const markers = Array.from({ length: 9_999 }, () => scene.call('at-least', 'e1:99'))
+  const refresh = scene.call('refresh')
+  assert.equal(scene.outcome(refresh), 'open')
+  assert.equal(scene.outcome(scene.call('at-least', 'e1:99')), 'overloaded')
+  assert.equal(scene.outcome(scene.call('refresh')), 'overloaded')
+  scene.wait(20_000)
+  assert.deepEqual(new Set([...markers, refresh].map(token => scene.outcome(token))), new Set(['timeout']))
+  assert.equal(scene.outcome(scene.call('at-least', 'e1:99')), 'open')
 })
 
 test('ready fails where the API refuses, and following goes on', () => {
