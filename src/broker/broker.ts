@@ -6,6 +6,8 @@
  * a QoS 0 message overtake a QoS 1 one, and some then drop it. PROTOCOL.md §3 and §6.
  */
 
+import type { LockstepError } from '../contract/index.ts'
+
 export interface PublishOptions {
   /** Ask the broker to keep it as the topic's last message. Only heads are retained. @default false */
   readonly retain?: boolean
@@ -18,6 +20,16 @@ export interface Delivery {
   readonly topic: string
   readonly payload: string
   readonly retained: boolean
+}
+
+export interface SubscribeOptions {
+  /**
+   * Is told that the broker refuses the subscription (`broker-refused`), once until it is granted: it is asked for again,
+   * later each time. `subscribe` then resolves. Without it a subscription that is refused at first rejects.
+   */
+  readonly onRefused?: (error: LockstepError) => void
+  /** Is told that what was refused is granted. */
+  readonly onGranted?: () => void
 }
 
 export interface Subscription extends AsyncDisposable {
@@ -40,10 +52,15 @@ export interface Broker extends AsyncDisposable {
   /**
    * Calls `listener` for each delivery whose topic matches one of the filters. Resolves at the first
    * acknowledgement, which is when the connection comes up where it is down; MUST renew the subscription after
-   * each reconnect by itself. A delivery that matches several filters MAY come several times. A listener that
-   * throws MUST NOT harm other listeners. Errors: `broker-refused` where the broker denies a filter, `invalid-topic` for what is no filter, `closed`.
+   * each reconnect by itself, and ask again for one that was granted and is refused. A delivery that matches several filters
+   * MAY come several times. A listener that throws MUST NOT harm other listeners. Errors: `broker-refused` where the broker
+   * denies a filter and nobody hears `onRefused`, `invalid-topic` for what is no filter, `closed`.
    */
-  subscribe(filters: readonly string[], listener: (delivery: Delivery) => void): Promise<Subscription>
+  subscribe(
+    filters: readonly string[],
+    listener: (delivery: Delivery) => void,
+    options?: SubscribeOptions,
+  ): Promise<Subscription>
 
   /**
    * Calls `listener` whenever `connected` changes. On the way up it MUST be called only after all subscriptions

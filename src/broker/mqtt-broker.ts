@@ -4,18 +4,14 @@
  * Subscriptions outlive them and are renewed before the connection counts as up; messages do not. PROTOCOL.md §6.
  */
 import { LockstepError, quote, type ReportError } from '../contract/index.ts'
-import type { Broker, Delivery, PublishOptions, Subscription } from './broker.ts'
+import type { Broker, Delivery, PublishOptions, SubscribeOptions, Subscription } from './broker.ts'
 import { type ConnectionState, createConnectionState } from './connection-state.ts'
 import { explainMqttFailure } from './mqtt-failure.ts'
 import { type MqttConnect, MqttSession, type MqttSessionOptions } from './mqtt-session.ts'
+import { MqttSubscriptions } from './mqtt-subscriptions.ts'
 import { createPublishWindow, type PublishWindow } from './publish-window.ts'
 import { retryDelayMs } from './retry-delay.ts'
-import {
-  checkTopic,
-  createSubscriptionTable,
-  type Listening,
-  type SubscriptionTable,
-} from './subscriptions.ts'
+import { checkTopic } from './subscriptions.ts'
 
 export interface MqttBrokerSettings extends MqttSessionOptions {
   readonly minDelayMs: number
@@ -25,26 +21,13 @@ export interface MqttBrokerSettings extends MqttSessionOptions {
   readonly onRecovery?: () => void
 }
 
-/** One call of `subscribe`. */
-interface Entry {
-  readonly listening: Listening
-  /** The connection on which the broker has acknowledged it last. */
-  session: MqttSession | undefined
-  /** The call, as long as it was never acknowledged. */
-  waiting: { resolve(): void; reject(error: LockstepError): void } | undefined
-}
-
-/** So much of filters goes into one SUBSCRIBE: brokers limit packets, some the number of filters too. */
-const subscribeBatch = { filters: 100, chars: 16_384 }
-
 export class MqttBroker implements Broker {
   readonly #connect: MqttConnect
   readonly #settings: MqttBrokerSettings
   readonly #reportError: ReportError
-  readonly #table: SubscriptionTable
+  readonly #subscriptions: MqttSubscriptions
   readonly #state: ConnectionState
   readonly #window: PublishWindow
-  readonly #entries = new Set<Entry>()
   #session: MqttSession | undefined
   #attempt = 0
   #upSinceMs = 0
@@ -57,7 +40,8 @@ export class MqttBroker implements Broker {
     this.#connect = connect
     this.#settings = settings
     this.#reportError = reportError
-    this.#table = createSubscriptionTable(reportError)
+    const { address, minDelayMs, maxDelayMs } = settings
+    this.#subscriptions = new MqttSubscriptions({ shown: address.shown, minDelayMs, maxDelayMs, reportError })
     this.#state = createConnectionState(false, reportError)
     this.#window = createPublishWindow({
       maxWaiting: settings.maxWaiting,
@@ -86,24 +70,13 @@ export class MqttBroker implements Broker {
     await this.#window.publish(topic, payload, options.retain === true, options.timeoutMs ?? 10_000)
   }
 
-  async subscribe(filters: readonly string[], listener: (delivery: Delivery) => void): Promise<Subscription> {
+  async subscribe(
+    filters: readonly string[],
+    listener: (delivery: Delivery) => void,
+    options: SubscribeOptions = {},
+  ): Promise<Subscription> {
     if (this.#closing !== undefined) throw this.#closedError()
-    const entry: Entry = {
-      listening: this.#table.add(filters, listener),
-      session: undefined,
-      waiting: undefined,
-    }
-    this.#entries.add(entry)
-    await new Promise<void>((resolve, reject) => {
-      entry.waiting = { resolve, reject }
-      // Where the connection is down or still renewing, the renewal takes it along.
-      const session = this.#session
-      if (session !== undefined && this.#state.connected) {
-        this.#acknowledge(session, [entry]).catch(error => session.cut(error))
-      }
-    })
-    const close = async (): Promise<void> => this.#end(entry)
-    return { close, [Symbol.asyncDispose]: close }
+    return await this.#subscriptions.subscribe(filters, listener, options)
   }
 
   onConnection(listener: (connected: boolean) => void): () => void {
@@ -125,9 +98,7 @@ export class MqttBroker implements Broker {
     this.#session = undefined
     const error = this.#closedError()
     this.#window.shut(error)
-    for (const entry of this.#entries) entry.waiting?.reject(error)
-    this.#entries.clear()
-    this.#table.clear()
+    this.#subscriptions.close(error)
     this.#state.set(false)
     await session?.end()
   }
@@ -144,14 +115,10 @@ export class MqttBroker implements Broker {
     })
   }
 
-  /** Subscribes to all on a new connection, also to what is asked for meanwhile; only then it is up. */
+  /** Only with all subscriptions renewed it is up. */
   async #renew(session: MqttSession): Promise<void> {
-    for (;;) {
-      const missing = [...this.#entries].filter(entry => entry.session !== session)
-      if (missing.length === 0) break
-      await this.#acknowledge(session, missing)
-      if (session !== this.#session) return
-    }
+    await this.#subscriptions.renew(session)
+    if (session !== this.#session) return
     this.#upSinceMs = performance.now()
     this.#window.open(session)
     if (this.#isRecoveryDue) {
@@ -159,43 +126,6 @@ export class MqttBroker implements Broker {
       this.#settings.onRecovery?.()
     }
     this.#state.set(true)
-  }
-
-  /** Rejects when the connection ends meanwhile: then the next renewal does it again. */
-  async #acknowledge(session: MqttSession, entries: readonly Entry[]): Promise<void> {
-    const filters = new Set(entries.flatMap(entry => entry.listening.filters))
-    const answers = await Promise.all(batches(filters).map(batch => session.subscribe(batch)))
-    if (session !== this.#session) return
-    const refused = new Set(answers.flat())
-    for (const entry of entries) {
-      entry.session = session
-      if (!this.#entries.has(entry)) continue
-      const filter = entry.listening.filters.find(each => refused.has(each))
-      const { waiting } = entry
-      entry.waiting = undefined
-      if (filter === undefined) waiting?.resolve()
-      else this.#refuse(entry, filter, waiting)
-    }
-  }
-
-  #refuse(entry: Entry, filter: string, waiting: Entry['waiting']): void {
-    const error = new LockstepError(
-      'broker-refused',
-      `The broker at ${this.#settings.address.shown} refused the subscription to ${quote(filter)}. Give this user the right to read it.`,
-    )
-    if (waiting === undefined) {
-      // It was granted before and keeps being renewed: the right may come back as it went.
-      this.#reportError(error, { stage: 'mqtt subscription' })
-    } else {
-      this.#end(entry)
-      waiting.reject(error)
-    }
-  }
-
-  #end(entry: Entry): void {
-    this.#entries.delete(entry)
-    const unused = this.#table.remove(entry.listening)
-    if (unused.length > 0 && this.#state.connected) this.#session?.unsubscribe(unused)
   }
 
   #receive(topic: string, payload: Buffer, retained: boolean): void {
@@ -208,11 +138,12 @@ export class MqttBroker implements Broker {
       this.#reportError(error, { stage: 'mqtt message' })
       return
     }
-    this.#table.dispatch({ topic, payload: payload.toString(), retained })
+    this.#subscriptions.dispatch({ topic, payload: payload.toString(), retained })
   }
 
   #lost(reason: unknown, accepted: boolean): void {
     this.#session = undefined
+    this.#subscriptions.lose()
     // A connection that does not last is one more failed attempt, or else two clients with one id never rest.
     const lasted = this.#state.connected && performance.now() - this.#upSinceMs >= this.#settings.maxDelayMs
     if (lasted) {
@@ -273,21 +204,4 @@ export class MqttBroker implements Broker {
       `The connection to ${this.#settings.address.shown} was closed by its owner.`,
     )
   }
-}
-
-function batches(filters: Iterable<string>): string[][] {
-  const all: string[][] = []
-  let batch: string[] = []
-  let chars = 0
-  for (const filter of filters) {
-    const full = batch.length === subscribeBatch.filters || chars + filter.length > subscribeBatch.chars
-    if (batch.length === 0 || full) {
-      batch = []
-      chars = 0
-      all.push(batch)
-    }
-    batch.push(filter)
-    chars += filter.length
-  }
-  return all
 }

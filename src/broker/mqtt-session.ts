@@ -64,6 +64,10 @@ export class MqttSession implements PublishLink {
     this.#listen(events)
   }
 
+  get isOver(): boolean {
+    return this.#closed
+  }
+
   get maxInFlight(): number {
     return Math.min(this.#options.maxInFlight, this.#accepted?.properties?.receiveMaximum ?? 65_535)
   }

@@ -4,7 +4,7 @@
  * The broker may lose, repeat and reorder; nothing here makes up for it, since the follower does. The prefix of
  * the topics is learned from the API's first response. PROTOCOL.md §2, §3, §6.1.
  */
-import type { Broker, Delivery, Subscription } from '../broker/broker.ts'
+import type { Broker, Delivery, SubscribeOptions, Subscription } from '../broker/broker.ts'
 import {
   headTopic,
   type ParsedPath,
@@ -30,8 +30,7 @@ interface Hearing {
 }
 
 export function openMqttSource(options: MqttSourceOptions, listener: SourceListener): Source {
-  const { target } = options
-  const { broker } = options
+  const { target, broker, topicPrefix } = options
   let isClosed = false
 
   const main = hear(prefix => [headTopic(target.stream, prefix), ...filtersOf(target, prefix)])
@@ -54,22 +53,37 @@ export function openMqttSource(options: MqttSourceOptions, listener: SourceListe
   function hear(toFilters: (prefix: string) => readonly string[]): Hearing {
     let subscription: Subscription | undefined
     let isEnded = false
+    let isRefused = false
+    const tellUp = (): void => {
+      if (!isEnded && broker.connected && isAllHeard()) listener.onUp()
+    }
+    const options: SubscribeOptions = {
+      onRefused(error) {
+        isRefused = true
+        if (!isEnded) listener.onError(error)
+      },
+      onGranted() {
+        isRefused = false
+        tellUp()
+      },
+    }
     const begin = async (): Promise<void> => {
-      const prefix = await options.topicPrefix
+      const prefix = await topicPrefix
       if (isEnded) return
       const heads = headTopic(target.stream, prefix)
-      subscription = await broker.subscribe(toFilters(prefix), delivery => {
+      const onDelivery = (delivery: Delivery): void => {
         if (!isEnded) receive(delivery, heads)
-      })
+      }
+      subscription = await broker.subscribe(toFilters(prefix), onDelivery, options)
       if (isEnded) await subscription.close()
-      else if (broker.connected && isAllHeard()) listener.onUp()
+      else tellUp()
     }
     begin().catch(error => {
       if (!isEnded) listener.onError(error)
     })
     return {
       get isHeard() {
-        return subscription !== undefined
+        return subscription !== undefined && !isRefused
       },
       end() {
         isEnded = true

@@ -10,6 +10,7 @@ import {
   openScriptedBroker,
   puback,
   publish,
+  type ScriptedBroker,
   subscribe,
   unsubscribe,
 } from './scripted-broker.ts'
@@ -56,20 +57,82 @@ describe('connectMqtt: subscriptions', () => {
     assert.deepEqual([inbox.topics, refused.topics], [['people'], []])
   })
 
-  it('reports a filter that was granted and is refused after a reconnect, and stays up', async () => {
-    let round = 0
-    await using broker = await openScriptedBroker((type, packet, socket) => {
+  /** Grants or refuses each SUBSCRIBE in its turn, and the last way from then on. */
+  async function openJudge(...codes: number[]): Promise<ScriptedBroker & { asked(): number }> {
+    let asked = 0
+    const broker = await openScriptedBroker((type, packet, socket) => {
       if (type === connect) socket.write(answers.accept)
-      if (type === subscribe) socket.write(answers.granted(packet, [round++ === 0 ? 1 : 0x80]))
+      if (type === unsubscribe) socket.write(answers.unsubscribed(packet))
+      if (type === subscribe) {
+        socket.write(answers.granted(packet, [codes[asked] ?? codes.at(-1)!]))
+        asked++
+      }
     })
+    return Object.assign(broker, { asked: () => asked })
+  }
+
+  it('reports a filter that was granted and is refused after a reconnect, stays up and asks until it is granted again', async () => {
+    await using broker = await openJudge(1, 0x80, 0x80, 0x80, 1)
     await using client = await open(broker.url)
-    await client.subscribe(['t'], () => {})
+    const granted = Promise.withResolvers<void>()
+    await client.subscribe(['t'], () => {}, { onGranted: granted.resolve })
     await connection(client)
     await Promise.all([connection(client, false), broker.cut()])
     const { code, text } = await client.reports.stage('mqtt subscription')
     assert.equal(code, 'broker-refused')
-    assert.match(text, /refused the subscription to "t"/)
+    assert.match(text, /refused the subscription to "t"\. Give this user the right to read it/)
     await connection(client)
+    await granted.promise
+    assert.equal(broker.asked(), 5)
+    assert.equal(client.reports.all.filter(({ stage }) => stage === 'mqtt subscription').length, 1)
+  })
+
+  it('asks again for what is refused at first where somebody hears of it, tells it once, and resolves meanwhile', async () => {
+    await using broker = await openJudge(0x80, 0x80, 0x80, 1)
+    await using client = await open(broker.url)
+    const told: string[] = []
+    const granted = Promise.withResolvers<void>()
+    await client.subscribe(['t'], () => {}, {
+      onRefused: ({ code }) => void told.push(code),
+      onGranted() {
+        told.push('granted')
+        granted.resolve()
+      },
+    })
+    assert.deepEqual(told, ['broker-refused'])
+    await connection(client)
+    await granted.promise
+    assert.deepEqual(told, ['broker-refused', 'granted'])
+    assert.equal(broker.asked(), 4)
+    assert.deepEqual(client.reports.all, [])
+  })
+
+  it('tells a refusal again after it was granted in between, and asks no more when the subscription is closed', async () => {
+    await using broker = await openJudge(0x80, 1, 0x80, 0x80, 0x80)
+    await using client = await open(broker.url)
+    const told: string[] = []
+    let wake = (): void => {}
+    const tell = (what: string) => (): void => {
+      told.push(what)
+      wake()
+    }
+    const until = async (count: number): Promise<void> => {
+      while (told.length < count) await new Promise<void>(resolve => (wake = resolve))
+    }
+    const subscription = await client.subscribe(['t'], () => {}, {
+      onRefused: tell('refused'),
+      onGranted: tell('granted'),
+    })
+    await until(2)
+    await Promise.all([connection(client, false), broker.cut()])
+    await until(3)
+    await subscription.close()
+    await connection(client)
+    assert.deepEqual(told, ['refused', 'granted', 'refused'])
+    const asked = broker.asked()
+    // A later subscription is answered after all that may still be asked for.
+    await client.subscribe(['other'], () => {}, { onRefused: () => {} })
+    assert.ok(broker.asked() <= asked + 1)
   })
 
   it('leaves a broker that does not answer a SUBSCRIBE, and tries again', async () => {
@@ -96,7 +159,7 @@ describe('connectMqtt: subscriptions', () => {
       }
       if (type === unsubscribe) {
         log.push('unsubscribe')
-        unsubscribed = () => void socket.write(Buffer.from([0xb0, 2, packet[2]!, packet[3]!]))
+        unsubscribed = () => void socket.write(answers.unsubscribed(packet))
         asked.resolve()
       }
     })

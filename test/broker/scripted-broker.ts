@@ -20,6 +20,7 @@ export const answers = {
   refuse: (code: number): Buffer => Buffer.from([0x20, 2, 0, code]),
   granted: (subscribe: Buffer, codes: readonly number[]): Buffer =>
     Buffer.from([0x90, 2 + codes.length, subscribe[2]!, subscribe[3]!, ...codes]),
+  unsubscribed: (unsubscribe: Buffer): Buffer => Buffer.from([0xb0, 2, unsubscribe[2]!, unsubscribe[3]!]),
   pong: Buffer.from([0xd0, 0]),
 } as const
 

@@ -1,10 +1,11 @@
 import assert from 'node:assert/strict'
 import { EventEmitter, once } from 'node:events'
 import test from 'node:test'
+import type { Broker, SubscribeOptions } from '../../src/broker/broker.ts'
 import { createMemoryHub, type MemoryHub } from '../../src/broker/memory.ts'
 import { openMqttSource } from '../../src/client/mqtt-source.ts'
 import type { Source, SourceListener } from '../../src/client/source.ts'
-import { formatHead, parsePath } from '../../src/contract/index.ts'
+import { formatHead, LockstepError, parsePath } from '../../src/contract/index.ts'
 
 interface Stage {
   readonly hub: MemoryHub
@@ -16,7 +17,14 @@ interface Stage {
   publish(topic: string, value: unknown): Promise<void>
 }
 
-function open(path: string, { prefix = Promise.resolve(''), creations = false } = {}): Stage {
+interface Given {
+  readonly prefix?: Promise<string>
+  readonly creations?: boolean
+  readonly wrap?: (broker: Broker) => Broker
+}
+
+function open(path: string, given: Given = {}): Stage {
+  const { prefix = Promise.resolve(''), creations = false, wrap = broker => broker } = given
   const hub = createMemoryHub()
   const heard: string[] = []
   const events = new EventEmitter()
@@ -35,7 +43,7 @@ function open(path: string, { prefix = Promise.resolve(''), creations = false } 
   }
   const publisher = hub.connect()
   const options = { target: parsePath(path), after: undefined, hearsCreations: creations }
-  const source = openMqttSource({ ...options, broker: hub.connect(), topicPrefix: prefix }, listener)
+  const source = openMqttSource({ ...options, broker: wrap(hub.connect()), topicPrefix: prefix }, listener)
   return {
     hub,
     source,
@@ -183,4 +191,33 @@ test('it can be closed before anything is known', async () => {
   await publish('people', message(1, '/people/a'))
   await publish('people', message(2, '/people/a'))
   assert.deepEqual(heard, [])
+})
+
+test('what the broker refuses is told, and it is up only while all is granted', async () => {
+  let options: SubscribeOptions | undefined
+  const { until, heard, hub } = open('/people', {
+    wrap: broker => ({
+      get connected() {
+        return broker.connected
+      },
+      publish: (...call) => broker.publish(...call),
+      subscribe(filters, listener, given) {
+        options = given
+        options?.onRefused?.(new LockstepError('broker-refused', 'on purpose'))
+        return broker.subscribe(filters, listener)
+      },
+      onConnection: listener => broker.onConnection(listener),
+      close: () => broker.close(),
+      [Symbol.asyncDispose]: () => broker.close(),
+    }),
+  })
+  await until('error broker-refused')
+  // The source has its subscription one turn after the refusal.
+  await new Promise(setImmediate)
+  options!.onGranted!()
+  hub.stop()
+  options!.onRefused!(new LockstepError('broker-refused', 'on purpose'))
+  hub.start()
+  options!.onGranted!()
+  assert.deepEqual(heard, ['error broker-refused', 'up', 'down', 'error broker-refused', 'up'])
 })
