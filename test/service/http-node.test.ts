@@ -126,6 +126,22 @@ test('after a refused body the connection ends, so that its rest is never read a
   assert.equal((await api.ask('GET', '/people/a')).status, 200)
 })
 
+test('who sends a body that is too large and reads only afterwards still gets the answer', async () => {
+  await using api = await openTestService()
+  await using server = await serve(api)
+  const size = 12_000_000
+  const socket = connect(server.port, '127.0.0.1').setEncoding('utf8').pause()
+  const head = `POST /people HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: ${size}\r\n\r\n`
+  await new Promise<void>((resolve, reject) => {
+    socket.once('error', reject)
+    socket.write(head)
+    socket.write('x'.repeat(size), error => (error ? reject(error) : resolve()))
+  })
+  let heard = ''
+  for await (const part of socket) heard += part
+  assert.match(heard, /^HTTP\/1\.1 413 [\s\S]*"body-too-large"/)
+})
+
 test('requests that could be read in two ways are refused', async () => {
   await using api = await openTestService()
   await using server = await serve(api)

@@ -2,7 +2,6 @@
  * Fits the service to `node:http`: a request listener that mounts in any Node server, and a server of its own
  * with its limits set. Backpressure is kept: a slow reader of an event stream slows its own stream only.
  */
-import { isUtf8 } from 'node:buffer'
 import { once } from 'node:events'
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
 import type { AddressInfo, Socket } from 'node:net'
@@ -17,6 +16,7 @@ import {
 } from '../../contract/index.ts'
 import { Deadlines } from './deadlines.ts'
 import { type Exchange, type HttpHandler, type Reply, replyToError } from './exchange.ts'
+import { isUnread, readBody, takeRest } from './node-body.ts'
 
 export type NodeListener = (request: IncomingMessage, response: ServerResponse, next?: () => void) => void
 
@@ -232,68 +232,21 @@ class NodeExchange implements Exchange {
   }
 }
 
-function readBody(request: IncomingMessage, maxBytes: number, deadlines: Deadlines): Promise<string> {
-  const tooLarge = (): LockstepError =>
-    new LockstepError('body-too-large', `The body is over ${maxBytes} bytes. Send less, or in parts.`)
-  if (Number(request.headers['content-length'] ?? 0) > maxBytes) return Promise.reject(tooLarge())
-  if (request.readableEnded) {
-    return Promise.reject(
-      new LockstepError(
-        'invalid-option',
-        'The body was read before it came to Lockstep. Mount Lockstep before what parses bodies.',
-      ),
-    )
-  }
-  return new Promise((resolve, reject) => {
-    const chunks: Buffer[] = []
-    let size = 0
-    const expire = (): void =>
-      fail(
-        new LockstepError(
-          'request-timeout',
-          `The body did not arrive within ${deadlines.timeoutMs / 1_000} s.`,
-        ),
-      )
-    const stop = (): void => {
-      deadlines.delete(expire)
-      request.off('data', onData).off('end', onEnd).off('error', onClose).off('close', onClose)
-    }
-    const fail = (error: unknown): void => {
-      stop()
-      reject(error)
-    }
-    const onData = (chunk: Buffer): void => {
-      size += chunk.length
-      if (size > maxBytes) fail(tooLarge())
-      else chunks.push(chunk)
-    }
-    const onEnd = (): void => {
-      stop()
-      const body = chunks.length === 1 ? chunks[0]! : Buffer.concat(chunks)
-      if (isUtf8(body)) resolve(body.toString())
-      else
-        reject(
-          new LockstepError('invalid-json', 'The body is not UTF-8 text. Send JSON in UTF-8 (RFC 8259).'),
-        )
-    }
-    const onClose = (): void =>
-      fail(new LockstepError('request-timeout', 'The connection closed before the body was complete.'))
-    deadlines.add(expire)
-    request.on('data', onData).on('end', onEnd).on('error', onClose).on('close', onClose)
-    if (request.destroyed) onClose()
-  })
-}
-
 async function send(request: IncomingMessage, response: ServerResponse, reply: Reply): Promise<void> {
   const headers: Record<string, string | number> = reply.headers
   const { body } = reply
   // What is left of a refused body would otherwise be read as the next request.
-  if (!request.complete && hasBody(request)) headers['connection'] = 'close'
+  const isCut = isUnread(request)
+  if (isCut) headers['connection'] = 'close'
   const isHead = request.method === 'HEAD'
   if (body === undefined || typeof body === 'string' || isHead) {
     if (typeof body === 'string') headers['content-length'] = Buffer.byteLength(body)
     response.writeHead(reply.status, headers)
-    response.end(isHead ? undefined : body)
+    if (isCut && !isHead && body !== undefined) {
+      response.write(body)
+      await takeRest(request)
+      response.end()
+    } else response.end(isHead ? undefined : body)
     return
   }
   response.writeHead(reply.status, headers)
@@ -320,8 +273,4 @@ function untilDrained(response: ServerResponse): Promise<void> {
     response.on('drain', done).on('close', done)
     if (response.closed) done()
   })
-}
-
-function hasBody({ headers }: IncomingMessage): boolean {
-  return headers['transfer-encoding'] !== undefined || Number(headers['content-length'] ?? 0) > 0
 }
