@@ -1,7 +1,7 @@
 /**
  * How many PATCH requests a second, beside services that one writes without Lockstep?
  *
- * The others keep the state only. Lockstep checks it against a schema, writes the change beside it and, with a
+ * The others keep the state only; one of them also the row of an outbox, as one writes it by hand. Lockstep checks it against a schema, writes the change beside it and, with a
  * broker, publishes it; it is faster where requests that arrive together share one durable commit.
  */
 import { join } from 'node:path'
@@ -34,6 +34,7 @@ const programs = {
 const names = {
   bareFull: 'node:http + node:sqlite, FULL',
   bareNormal: 'node:http + node:sqlite, NORMAL',
+  outboxNormal: 'node:http + node:sqlite with an outbox, NORMAL',
   fastifyFull: 'Fastify + node:sqlite, FULL',
   feathers: 'Feathers in memory, 1 subscriber',
   alone: 'Lockstep, FULL',
@@ -53,7 +54,7 @@ const columns: readonly Column[] = [
 export const question: Question = {
   name: 'patch',
   title: `PATCH over HTTP: ${connections} keep-alive connections, ${people} resources of about 150 bytes`,
-  budgetS: { full: 230, quick: 18 },
+  budgetS: { full: 240, quick: 20 },
   prepare,
 }
 
@@ -74,6 +75,7 @@ async function prepare(setting: Setting): Promise<Prepared> {
     claims: [
       claim(names.alone, names.bareFull, 3),
       claim(names.alone, names.bareNormal, 1.2),
+      claim(names.alone, names.outboxNormal, 1),
       claim(names.alone, names.fastifyFull, 3),
       claim(names.alone, names.feathers, 2),
       claim(withBroker, names.bareFull, 3),
@@ -91,13 +93,14 @@ async function prepare(setting: Setting): Promise<Prepared> {
 
 function createVariants(setting: Setting, mosquitto: Mosquitto | undefined): Variant[] {
   const file = (): string => join(setting.folder, `patch-${++files}.db`)
-  const table = (program: URL, synchronous: 'FULL' | 'NORMAL') => (): Promise<Figures> =>
-    measure(setting, program, { file: file(), people, synchronous })
+  const table = (program: URL, synchronous: 'FULL' | 'NORMAL', outbox?: boolean) => (): Promise<Figures> =>
+    measure(setting, program, { file: file(), people, synchronous, outbox })
   const lockstep = (broker?: string) => (): Promise<Figures> =>
     measure(setting, programs.lockstep, { file: file(), people, broker }, startMqttSubscriber)
   const variants: Variant[] = [
     { name: names.bareFull, measure: table(programs.bare, 'FULL') },
     { name: names.bareNormal, measure: table(programs.bare, 'NORMAL') },
+    { name: names.outboxNormal, measure: table(programs.bare, 'NORMAL', true) },
     { name: names.fastifyFull, measure: table(programs.fastify, 'FULL') },
     {
       name: names.feathers,
