@@ -18,6 +18,8 @@ interface Program {
 const programs: readonly Program[] = [
   { command: 'mosquitto', packageName: 'mosquitto', service: 'mosquitto' },
   { command: 'mosquitto_pub', packageName: 'mosquitto-clients' },
+  { command: 'rabbitmq-server', packageName: 'rabbitmq-server', service: 'rabbitmq-server' },
+  { command: 'nats-server', packageName: 'nats-server', service: 'nats-server' },
 ]
 
 const missing = programs.filter(({ command }) => !isInstalled(command))
