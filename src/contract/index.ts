@@ -1,4 +1,5 @@
 /** The contract: what travels between services, brokers, followers and pages. Pure; runs in browsers. */
+export * from './channel.ts'
 export * from './error.ts'
 export * from './etag.ts'
 export * from './json.ts'
@@ -9,3 +10,4 @@ export * from './path.ts'
 export * from './position.ts'
 export * from './report.ts'
 export * from './topic.ts'
+export * from './trace.ts'

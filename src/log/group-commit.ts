@@ -6,7 +6,7 @@
  * and all of them are answered. What arrives meanwhile waits for the next batch. A work should await nothing
  * but its transaction, since the others wait for it. Does not know how anything is stored. PROTOCOL.md §7.
  */
-import { checkCount, isLockstepError, LockstepError, maxTimerMs } from '../contract/index.ts'
+import { checkCount, commitChannel, isLockstepError, LockstepError, maxTimerMs } from '../contract/index.ts'
 import { Batch, type BatchTransaction, type CommittedState } from './batch.ts'
 import type { LogTransaction, Written } from './change-log.ts'
 
@@ -171,6 +171,7 @@ export class GroupCommit {
   }
 
   #commit(batch: Batch, works: number): void {
+    const beginMs = commitChannel.hasSubscribers ? performance.now() : 0
     try {
       this.#store.commit(batch)
     } catch (error) {
@@ -182,6 +183,10 @@ export class GroupCommit {
       commits: commits + 1,
       works: before + works,
       changes: changes + batch.changes.length,
+    }
+    if (commitChannel.hasSubscribers) {
+      const durationMs = beginMs === 0 ? 0 : performance.now() - beginMs
+      commitChannel.publish({ works, changes: batch.changes.length, durationMs })
     }
     if (batch.changes.length > 0) this.#hooks.onCommitted(batch)
   }

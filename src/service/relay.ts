@@ -5,12 +5,15 @@
  * down delays messages and nothing else. Any number of relays may run on one log, since the numbers come from
  * the log. What is done for one stream is in stream-relay.ts. PROTOCOL.md §3 and §7.
  */
+import type { Head } from '../contract/index.ts'
 import type { RelayOptions } from './relay-options.ts'
-import { type RelayParts, StreamRelay } from './stream-relay.ts'
+import { type Progress, type RelayParts, StreamRelay } from './stream-relay.ts'
 
 export interface Relay extends AsyncDisposable {
   /** Numbers that are in the log but not yet acknowledged by the broker, per stream. */
   lag(): Promise<Readonly<Record<string, number>>>
+  /** How far the stream of a head is published; `undefined` where it is not among those of the relay. */
+  progress(head: Head): Promise<Progress> | undefined
   /** Stops and remembers how far it came. Idempotent. */
   close(): Promise<void>
 }
@@ -41,6 +44,7 @@ export function startRelay(
       const entries = streams.map(async stream => [stream.name, await stream.lag()] as const)
       return Object.fromEntries(await Promise.all(entries))
     },
+    progress: head => streams.find(({ name }) => name === head.stream)?.progress(head),
     close,
     [Symbol.asyncDispose]: close,
   }

@@ -20,13 +20,15 @@ import {
   type ReportError,
 } from '../contract/index.ts'
 import type { ChangeLog, Retention } from '../log/change-log.ts'
+import { createCauses } from './cause.ts'
 import { createHeadWatch } from './head-watch.ts'
+import { createErrorMemory, type Health, readHealth } from './health.ts'
 import { type BulkOptions, readBulkOptions } from './http/bulk-request.ts'
 import type { HandlerContext } from './http/context.ts'
 import type { Exchange, Reply } from './http/exchange.ts'
 import { createFetchHandler, type FetchHandler } from './http/fetch.ts'
 import { handle, owns } from './http/handler.ts'
-import { createRequestId, isRequestId } from './id.ts'
+import { isRequestId } from './id.ts'
 import { checkRetention, startPruning } from './pruning.ts'
 import { type Claim, hashParts, invalidIdempotencyKey, isIdempotencyKey, writeOnce } from './receipt.ts'
 import { type Relay, startRelay } from './relay.ts'
@@ -59,6 +61,13 @@ export interface ServiceOptions {
    * that the application has authenticated. @default all callers are one
    */
   readonly principal?: (exchange: Exchange) => string | undefined
+  /**
+   * Gives the cause of writes that bring none, in the context of the request or call: with OpenTelemetry
+   * `() => formatTraceparent(trace.getActiveSpan()?.spanContext())`. @default the request's `traceparent`, else a random id
+   */
+  readonly cause?: () => string | undefined
+  /** Answer `GET {root}/health`, unless a resource has that name? @default true */
+  readonly health?: boolean
   /** Hears what went wrong in the background and in requests answered with 5xx. @default writes to stderr */
   readonly onError?: ReportError
   /** Milliseconds since 1970. @default Date.now */
@@ -66,7 +75,7 @@ export interface ServiceOptions {
 }
 
 export interface TransactionOptions {
-  /** Comes back as the `cause` of each message: 1 to 128 visible ASCII characters. @default a random id */
+  /** Comes back as the `cause` of each message: 1 to 128 visible ASCII characters. @default that of the service's `cause` */
   readonly cause?: string
   /**
    * Makes the transaction one that may be tried again: where one with this key has been committed (within a day,
@@ -104,6 +113,8 @@ export interface Service extends AsyncDisposable {
   heads(): Promise<readonly Head[]>
   /** Changes in the log that the broker has not acknowledged yet, per stream; `{}` without a broker. */
   relayLag(): Promise<Readonly<Record<string, number>>>
+  /** How the service stands, as `/health` shows it. Does not reject, and takes at most 2 s. */
+  health(): Promise<Health>
   /** Ends event streams, relay and retention. Log and broker stay open. Idempotent. */
   close(): Promise<void>
 }
@@ -113,17 +124,26 @@ export async function openService(options: ServiceOptions): Promise<Service> {
   const settings = readServiceOptions(options)
   const relayOptions = readRelayOptions(options.relay)
   const { log, broker } = options
-  const { routes, topicPrefix, now, onError } = settings
+  const { routes, topicPrefix, now } = settings
+  const errors = createErrorMemory(settings.onError)
+  const onError = errors.report
+  const createCause = createCauses(options.cause, onError)
   const locate = createLocate(routes)
   const streams = [...new Set([...routes.keys()].map(route => route.split('/', 1)[0]!))]
   await log.ensureStreams(streams)
   const closing = new AbortController()
   const watch = createHeadWatch(log)
+  const share = createShare()
+  const health = (): Promise<Health> =>
+    share('health', () => readHealth({ ...context, streams, broker, relay, errors }))
   const context: HandlerContext = {
     ...settings,
+    onError,
+    createCause,
+    readHealth: options.health === false || routes.has('health') ? undefined : health,
     log,
     watch,
-    share: createShare(),
+    share,
     closing: closing.signal,
     headEveryMs: relayOptions.headEveryMs,
     runningScopes: new Set(),
@@ -148,7 +168,7 @@ export async function openService(options: ServiceOptions): Promise<Service> {
   return {
     ...handler,
     fetch: createFetchHandler(handler),
-    async transaction(work, { cause = createRequestId(), idempotencyKey } = {}) {
+    async transaction(work, { cause = createCause(), idempotencyKey } = {}) {
       checkTransaction(work, cause)
       return await writeOnce(log, claimsOf(idempotencyKey), now, tx =>
         runWork(work, tx, locate, { timeMs: now(), cause }),
@@ -160,6 +180,7 @@ export async function openService(options: ServiceOptions): Promise<Service> {
     },
     heads: () => Promise.all(streams.map(stream => log.head(stream))),
     relayLag: async () => (await relay?.lag()) ?? {},
+    health,
     close,
     [Symbol.asyncDispose]: close,
   }
@@ -197,6 +218,8 @@ const optionNames: OptionNames<ServiceOptions> = {
   maxEventStreams: true,
   bulk: true,
   principal: true,
+  cause: true,
+  health: true,
   onError: true,
   now: true,
 }

@@ -21,6 +21,7 @@ import {
 import type { ChangeLog, ChangesPage, LoggedChange } from '../log/change-log.ts'
 import type { HeadWatch } from './head-watch.ts'
 import type { RelayOptions } from './relay-options.ts'
+import { RelayTelling } from './relay-telling.ts'
 import {
   createRelayWindow,
   formOf,
@@ -43,6 +44,14 @@ export interface RelayParts {
   readonly onError: ReportError
 }
 
+/** How far a stream is published. */
+export interface Progress {
+  /** Everything up to here is acknowledged by the broker. */
+  readonly relayed: number
+  /** How long the relay has waited for the next acknowledgement; 0 where it waits for none. */
+  readonly waitingMs: number
+}
+
 const retryDelayMs = { first: 100, most: 5_000 }
 /** How often what is published is written down. Publishing again after a crash is harmless. */
 const saveEveryMs = 100
@@ -54,6 +63,7 @@ export class StreamRelay {
   readonly #parts: RelayParts
   readonly #options: Required<RelayOptions>
   readonly #signal: AbortSignal
+  readonly #telling: RelayTelling
   #window: RelayWindow | undefined
   #saved: { readonly epoch: string; readonly acked: number } | undefined
   #savedAt = 0
@@ -76,19 +86,29 @@ export class StreamRelay {
     this.#parts = parts
     this.#options = options
     this.#signal = signal
+    this.#telling = new RelayTelling(name)
   }
 
   /** How many numbers of the log the broker has not acknowledged. */
   async lag(): Promise<number> {
-    const { log } = this.#parts
-    const { seq, epoch } = await log.head(this.name)
+    const head = await this.#parts.log.head(this.name)
+    return head.seq - (await this.progress(head)).relayed
+  }
+
+  /** How far the relay is, on the way to a head. */
+  async progress({ epoch }: Head): Promise<Progress> {
     const window = this.#window
     const acked =
-      window === undefined ? await log.relayed(this.name) : window.epoch === epoch ? window.acked : 0
-    return seq - Math.max(0, acked)
+      window === undefined
+        ? await this.#parts.log.relayed(this.name)
+        : window.epoch === epoch
+          ? window.acked
+          : 0
+    return { relayed: Math.max(0, acked), waitingMs: this.#telling.waitingMs }
   }
 
   connectionChanged(connected: boolean): void {
+    this.#telling.connection(connected)
     if (connected) {
       this.#isResuming = true
       this.#headDueAt = 0
@@ -104,15 +124,19 @@ export class StreamRelay {
   async run(): Promise<void> {
     const { broker, watch, topicPrefix } = this.#parts
     const hearing = broker
-      .subscribe([headTopic(this.name, topicPrefix)], delivery => this.#hearHead(delivery))
+      .subscribe([headTopic(this.name, topicPrefix)], delivery => this.#hearHead(delivery), {
+        onRefused: error => this.#report(error, 'relay-heads'),
+      })
       .catch(error => this.#reportUnlessDown(error, 'relay-heads'))
     const stopWatching = watch.onMoved(this.name, () => this.#wake())
     this.#signal.addEventListener('abort', () => this.#wake())
     while (!this.#signal.aborted) {
       this.#stirred = false
+      await this.#telling.lag(() => this.lag())
       await this.#rest(broker.connected ? await this.#tryStep() : pollEveryMs)
     }
     stopWatching()
+    this.#telling.closed()
     await this.#save()
     // Where the broker never came up the subscription is still open; the broker's owner ends it by closing it.
     void hearing.then(subscription => subscription?.close())
@@ -163,7 +187,10 @@ export class StreamRelay {
     this.#isResuming = false
     const window = this.#window
     if (window === undefined) this.#window = createRelayWindow(epoch, relayed)
-    else if (window.epoch === epoch && window.acked < relayed) this.#window = jumpTo(window, epoch, relayed)
+    else if (window.epoch === epoch && window.acked < relayed) {
+      this.#window = jumpTo(window, epoch, relayed)
+      this.#telling.jumped()
+    }
   }
 
   async #readPage(after: number, limit: number): Promise<Pick<ChangesPage, 'head' | 'changes'>> {
@@ -186,6 +213,7 @@ export class StreamRelay {
       this.#window = noteAcked(this.#window, turn, seq)
       return
     }
+    this.#telling.sent()
     const isWhole = form === 'whole' && !this.#isTooLarge(change.messageText)
     const payload = isWhole ? change.messageText : formatWithoutContent(change)
     const timeoutMs = this.#options.publishTimeoutMs
@@ -198,6 +226,7 @@ export class StreamRelay {
   #published(turn: number, seq: number): void {
     const window = noteAcked(this.#window!, turn, seq)
     if (window === this.#window) return
+    this.#telling.published(seq, window.acked < window.sent)
     this.#window = window
     this.#delayMs = retryDelayMs.first
     if (this.#hasMore) this.#wakeSoon()
@@ -239,6 +268,7 @@ export class StreamRelay {
     const done = broker.publish(pathToTopic(`/${this.name}`, topicPrefix), text, { timeoutMs })
     if (!(await this.#untilClosing(done))) return
     this.#window = jumpTo(this.#window!, head.epoch, head.seq)
+    this.#telling.reset(head.seq)
     await this.#save()
   }
 

@@ -14,7 +14,9 @@ import {
   type ReportError,
 } from '../../contract/index.ts'
 import type { ChangeLog } from '../../log/change-log.ts'
+import type { CreateCause } from '../cause.ts'
 import type { HeadWatch } from '../head-watch.ts'
+import type { Health } from '../health.ts'
 import type { Resource } from '../resource.ts'
 import type { Share } from '../share.ts'
 import type { BulkOptions } from './bulk-request.ts'
@@ -30,6 +32,7 @@ export interface HandlerContext {
   /** The resources by their routes (`people`, `people/friends`). */
   readonly routes: ReadonlyMap<string, Resource<object>>
   readonly now: () => number
+  readonly createCause: CreateCause
   readonly onError: ReportError
   /** Aborted when the service closes: event streams end. */
   readonly closing: AbortSignal
@@ -42,6 +45,8 @@ export interface HandlerContext {
   readonly principal?: (exchange: Exchange) => string | undefined
   /** What requests with an idempotency key are running now; see idempotency.ts. */
   readonly runningScopes: Set<string>
+  /** Answers `/health`; `undefined` where nothing does. */
+  readonly readHealth: (() => Promise<Health>) | undefined
   /** How many event streams are open now. */
   eventStreams: number
 }

@@ -4,18 +4,21 @@
 import {
   decodeSegment,
   formatPath,
+  isLockstepError,
   isReservedSegment,
   isUnder,
   LockstepError,
   type ParsedPath,
   pathToTopic,
   quote,
+  requestChannel,
 } from '../../contract/index.ts'
 import type { Resource } from '../resource.ts'
 import { writeBulk } from './bulk.ts'
 import { type HandlerContext, type Methods, negotiate, type Route, setMirrorHeaders } from './context.ts'
 import { type Exchange, jsonType, type Reply, readQuery, replyToError } from './exchange.ts'
 import { readFeed } from './feed.ts'
+import { replyWithHealth } from './health.ts'
 import { acceptPatch } from './operation.ts'
 import { readItem, readList } from './read.ts'
 import { write } from './write.ts'
@@ -40,13 +43,49 @@ const suffixes = new Map([
 ])
 
 /** Answers one request. Never rejects. */
-export async function handle(context: HandlerContext, exchange: Exchange): Promise<Reply> {
+export function handle(context: HandlerContext, exchange: Exchange): Promise<Reply> {
+  return requestChannel.hasSubscribers ? answerAndTell(context, exchange) : answer(context, exchange)
+}
+
+/** What becomes known of a request that is told of. */
+interface Notes {
+  route: string
+  error: unknown
+}
+
+async function answerAndTell(context: HandlerContext, exchange: Exchange): Promise<Reply> {
+  const notes: Notes = { route: '', error: undefined }
+  const beginMs = performance.now()
+  const reply = await answer(context, exchange, notes)
+  const { method, path } = exchange
+  const { error, route } = notes
+  requestChannel.publish({
+    method,
+    route,
+    path,
+    status: reply.status,
+    code: error === undefined ? undefined : isLockstepError(error) ? error.code : 'internal',
+    durationMs: performance.now() - beginMs,
+    cause: reply.headers['x-request-id'],
+  })
+  return reply
+}
+
+async function answer(context: HandlerContext, exchange: Exchange, notes?: Notes): Promise<Reply> {
   const headers: Record<string, string> = {}
   try {
     if (!owns(context, exchange.path)) throw notFound(context, exchange)
     const below = exchange.path.slice(context.root.length)
-    if (below === '' || below === '/') return replyWithIndex(context, exchange, headers)
+    if (below === '' || below === '/') {
+      if (notes !== undefined) notes.route = '/'
+      return replyWithIndex(context, exchange, headers)
+    }
+    if (below === '/health' && context.readHealth !== undefined) {
+      if (notes !== undefined) notes.route = below
+      return await replyWithHealth(context.readHealth, exchange, headers)
+    }
     const found = findTarget(context, exchange, below)
+    if (notes !== undefined) notes.route = describeRoute(found)
     const { target, methods } = found
     const route: Route = { context, exchange, ...found, headers }
     setMirrorHeaders(route)
@@ -60,8 +99,15 @@ export async function handle(context: HandlerContext, exchange: Exchange): Promi
     }
     return await handler(route)
   } catch (error) {
+    if (notes !== undefined) notes.error = error
     return replyToError(error, headers, reason => context.onError(reason, { stage: 'request' }))
   }
+}
+
+/** The path with names for its ids. */
+function describeRoute({ target, resource, methods }: Found): string {
+  const ending = suffixes.get(methods) ?? (target.kind === 'resource' ? '/{id}' : '')
+  return `/${resource.template}${ending}`
 }
 
 /** Is the raw path the API root, or below it? */
