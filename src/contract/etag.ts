@@ -1,8 +1,8 @@
 /**
  * Entity tags: what they say and how they are compared.
  *
- * `"k3f9.17"` is version 17 in epoch k3f9; `"k3f9.17;lang=fr"` is a variant of it; a collection's tag counts its
- * stream's changes instead: `"k3f9.s1042"`. The epoch is in the tag so that a version that comes back after a
+ * `"k3f9.17"` is version 17 in epoch k3f9; `"k3f9.17;lang=fr"` is a variant of it, another representation of the same
+ * version; a collection's tag counts its stream's changes instead: `"k3f9.s1042"`. The epoch is in the tag so that a version that comes back after a
  * restored backup is not taken for the old one. PROTOCOL.md §4, RFC 9110 §8.8.3.
  */
 import { LockstepError, showField } from './error.ts'
@@ -58,20 +58,37 @@ export function isSameTagWeak(a: EntityTag, b: EntityTag): boolean {
   return a.opaque === b.opaque
 }
 
-/** Does If-Match hold? `current` is the tag of what is there; `undefined` where nothing is. */
+/** Without its variant: what a resource's tag says of the resource itself. */
+function withoutVariant({ weak, opaque }: EntityTag): EntityTag {
+  return { weak, opaque: opaque.split(';', 1)[0]! }
+}
+
+/**
+ * Does If-Match hold? `current` is the tag of what is there; `undefined` where nothing is. A tag of any variant names the
+ * version that it is of.
+ */
 export function satisfiesIfMatch(condition: string, current: string | undefined): boolean {
   const wanted = parseTagCondition(condition)
   const tag = current === undefined ? undefined : parseEntityTag(current)
   if (tag === undefined) return false
-  return wanted === '*' || wanted.some(other => isSameTagStrong(other, tag))
+  const version = withoutVariant(tag)
+  return wanted === '*' || wanted.some(other => isSameTagStrong(withoutVariant(other), version))
 }
 
-/** Does If-None-Match hold (that is: does nothing match)? */
-export function satisfiesIfNoneMatch(condition: string, current: string | undefined): boolean {
+/**
+ * Does If-None-Match hold (that is: does nothing match)? For a read another variant of the same version does not match:
+ * the client does not hold what it asks for. For a write, `anyVariant`, it does.
+ */
+export function satisfiesIfNoneMatch(
+  condition: string,
+  current: string | undefined,
+  { anyVariant = false }: { readonly anyVariant?: boolean } = {},
+): boolean {
   const wanted = parseTagCondition(condition)
   const tag = current === undefined ? undefined : parseEntityTag(current)
   if (tag === undefined) return true
-  return wanted !== '*' && !wanted.some(other => isSameTagWeak(other, tag))
+  const cut = anyVariant ? withoutVariant : (whole: EntityTag): EntityTag => whole
+  return wanted !== '*' && !wanted.some(other => isSameTagWeak(cut(other), cut(tag)))
 }
 
 /** Cuts at the commas outside quotes. Empty items are allowed in HTTP lists (RFC 9110 §5.6.1) and left out. */

@@ -6,7 +6,6 @@
  * nothing writes nothing. It knows neither HTTP nor brokers. PROTOCOL.md §3 and §4.
  */
 import {
-  applyMergePatch,
   checkDepth,
   diffMergePatch,
   encodeSegment,
@@ -32,6 +31,8 @@ export interface WriteContext {
   readonly cause?: string
   /** Called by all but POST with what is there before anything is done; throws to refuse (If-Match). */
   readonly checkBefore?: (path: string, before: StoredResource) => void
+  /** Called by POST and PUT: makes the state to be stored from the one that is there, if any, and the body. */
+  readonly translate?: (before: JsonObject | undefined, given: JsonObject) => JsonObject
 }
 
 /** What became of the resource. */
@@ -51,7 +52,7 @@ export async function createResource(
   body: Json,
   context: WriteContext,
 ): Promise<Outcome> {
-  const given = checkObject(body)
+  const given = translate(context, undefined, body)
   await checkParents(tx, collectionPath)
   const id = Object.hasOwn(given, 'id') ? given['id'] : resource.generateId()
   const path = `${collectionPath}/${encodeId(id)}`
@@ -74,32 +75,25 @@ export async function putResource(
   body: Json,
   context: WriteContext,
 ): Promise<Outcome> {
-  const given = checkObject(body)
+  checkObject(body)
   const before = await tx.read(path)
   context.checkBefore?.(path, before)
   if (before.stateText === undefined) await checkParents(tx, parentOf(path))
+  const stateBefore =
+    before.stateText === undefined ? undefined : (JSON.parse(before.stateText) as JsonObject)
+  const given = translate(context, stateBefore, body)
   const id = Object.hasOwn(given, 'id') ? checkId(path, given['id']) : idOf(path)
   const state = withId(id, given)
-  if (before.stateText !== undefined && isEqualJson(JSON.parse(before.stateText), state))
-    return unchanged(path, before)
+  if (stateBefore !== undefined && isEqualJson(stateBefore, state)) return unchanged(path, before)
   return await writeState(tx, resource, { path, topicPath: path, before, state, context })
 }
 
-/** Makes the state after from the one before, which it leaves as it is; throws where it does not fit. */
-export type StatePatch = (before: JsonObject) => Json | undefined
-
-/** A merge patch (RFC 7396) as what it does to a state. Errors: `invalid-state` where it is no object. */
-export function createMergePatch(body: Json): StatePatch {
-  const given = checkObject(body)
-  return before => applyMergePatch(before, given)
-}
-
-/** PATCH. Errors: `not-found`, `gone`, `invalid-state`, `invalid-id`, `body-too-large`, those of the patch and of `checkBefore`. */
+/** PATCH, with what makes the state after from the one before. Errors: `not-found`, `gone`, `invalid-state`, `invalid-id`, `body-too-large`, those of the patch and of `checkBefore`. */
 export async function patchResource(
   tx: LogTransaction,
   resource: Resource<object>,
   path: string,
-  patch: StatePatch,
+  patch: (before: JsonObject) => Json | undefined,
   context: WriteContext,
 ): Promise<Outcome> {
   const before = await tx.read(path)
@@ -207,7 +201,13 @@ async function writeDeletion(
   })
 }
 
-function checkObject(body: Json): JsonObject {
+function translate({ translate }: WriteContext, before: JsonObject | undefined, body: Json): JsonObject {
+  const given = checkObject(body)
+  return translate === undefined ? given : translate(before, given)
+}
+
+/** Errors: `invalid-state`. */
+export function checkObject(body: Json): JsonObject {
   if (isJsonObject(body)) return body
   throw notAnObject('The body is not a JSON object.')
 }

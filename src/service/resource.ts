@@ -15,16 +15,27 @@ import {
   maxSegmentBytes,
   maxSegments,
   quote,
+  type Texts,
 } from '../contract/index.ts'
 import { createTimeSortableId } from './id.ts'
 import { compileSchema } from './schema.ts'
+import type { StoredSchema } from './translatable.ts'
 
-export interface ResourceOptions<Schema extends XSchema> {
+export interface ResourceOptions<
+  Schema extends XSchema,
+  Languages extends readonly string[] = readonly string[],
+> {
   /**
    * JSON Schema (2020-12) of a representation. `id` need not be declared: it is always a string.
    * Unknown members are kept unless the schema says `additionalProperties: false`.
    */
   readonly schema: Schema
+  /**
+   * The languages of the texts that the schema marks with `translatable: true`, the default first: `['en', 'fr']`. Such
+   * a text is a map, `{ en: '…', fr: '…' }`, in the store, in messages, and for whoever asks for no language.
+   * @default []
+   */
+  readonly languages?: Languages
   /** Makes the id of a created resource that brings none. @default 26 characters, sortable by time */
   readonly generateId?: () => string
   /** The largest body in bytes. @default 1_048_576 */
@@ -56,6 +67,8 @@ export interface Resource<State extends object, Template extends string = string
   readonly maxBodyBytes: number
   readonly pageSize: number
   readonly requirePreconditions: boolean
+  /** Which members are texts in several languages. */
+  readonly texts: Texts
   /** The faults of a state, with a JSON Pointer each; `[]` where it fits the schema. */
   validate(state: JsonObject): readonly Fault[]
   /** The collection at its place: one id for each `{…}` of the template. Errors: `invalid-option`, `invalid-path`. */
@@ -90,13 +103,18 @@ type WithId<State> = State extends object ? { id: string } & OmitId<State> : { i
  *       schema: { type: 'object', required: ['name'], properties: { name: { type: 'string' } } },
  *     })
  */
-export function defineResource<const Schema extends XSchema, const Template extends string>(
+export function defineResource<
+  const Schema extends XSchema,
+  const Template extends string,
+  const Languages extends readonly string[] = readonly [],
+>(
   template: Template,
-  options: ResourceOptions<Schema>,
-): Resource<WithId<XStatic<Schema>>, Template> {
+  options: ResourceOptions<Schema, Languages>,
+): Resource<WithId<XStatic<StoredSchema<Schema, Languages[number]>>>, Template> {
   const names = parseTemplate(template)
   checkOptions(`defineResource(${quote(template)}, …)`, options, {
     schema: true,
+    languages: true,
     generateId: true,
     maxBodyBytes: true,
     pageSize: true,
@@ -112,8 +130,8 @@ export function defineResource<const Schema extends XSchema, const Template exte
   }
   checkCount(template, 'maxBodyBytes', maxBodyBytes, 1_073_741_824)
   checkCount(template, 'pageSize', pageSize, maxPageSize)
-  const { schema, validate } = compileSchema(template, options.schema)
-  const resource: Resource<WithId<XStatic<Schema>>, Template> = {
+  const { schema, texts, validate } = compileSchema(template, options.schema, options.languages)
+  const resource: Resource<WithId<XStatic<StoredSchema<Schema, Languages[number]>>>, Template> = {
     template,
     route: names.join('/'),
     schema,
@@ -121,6 +139,7 @@ export function defineResource<const Schema extends XSchema, const Template exte
     maxBodyBytes,
     pageSize,
     requirePreconditions,
+    texts,
     validate,
     in(...parentIds) {
       if (parentIds.length !== names.length - 1) {

@@ -3,11 +3,20 @@
  */
 import { Compile, Errors, Meta, type XSchema } from 'typebox/schema'
 import { Settings } from 'typebox/system'
-import { type Fault, isJsonObject, type JsonObject, LockstepError, quote } from '../contract/index.ts'
+import {
+  type Fault,
+  isJsonObject,
+  type JsonObject,
+  LockstepError,
+  quote,
+  type Texts,
+} from '../contract/index.ts'
+import { readTranslatable } from './translatable.ts'
 
 export interface CompiledSchema {
-  /** As it was declared, with `type: object` and the `id`. */
+  /** As it was declared, with `type: object`, the `id`, and maps of languages for translatable texts. */
   readonly schema: Readonly<JsonObject>
+  readonly texts: Texts
   /** The faults of a state, at most 100; `[]` where it fits. */
   validate(state: JsonObject): readonly Fault[]
 }
@@ -16,7 +25,11 @@ const metaSchemaId = 'https://json-schema.org/draft/2020-12/schema'
 const faultLimit = 100
 
 /** Compiles the schema of a resource's representations. Errors: `invalid-option` where it is none. */
-export function compileSchema(template: string, schema: XSchema): CompiledSchema {
+export function compileSchema(
+  template: string,
+  schema: XSchema,
+  languages: readonly string[] = [],
+): CompiledSchema {
   const refuse = (reason: string, cause?: unknown): LockstepError =>
     new LockstepError('invalid-option', `The schema of ${quote(template)} cannot be used: ${reason}.`, {
       cause,
@@ -33,16 +46,19 @@ export function compileSchema(template: string, schema: XSchema): CompiledSchema
   if (fault !== undefined) throw refuse(`${fault.pointer} ${fault.detail}`)
   const missing = findOpenReference(declared)
   if (missing !== undefined) throw refuse(`it refers to ${quote(missing)}, which is not in it`)
-  const { type = 'object', properties = {} } = declared
+  const { schema: stored, texts } = readTranslatable(template, declared, languages)
+  const { type = 'object', properties = {} } = stored
   if (type !== 'object') throw refuse(`its type is ${JSON.stringify(type)}; a representation is an object`)
   const { id = { type: 'string' } } = properties as JsonObject
   if (!mayBeString(id)) throw refuse('its "id" cannot be a string')
   // Without the id, a schema with `additionalProperties: false` would refuse what every representation has.
-  const whole = { ...declared, type, properties: { ...(properties as JsonObject), id } }
+  const whole = { ...stored, type, properties: { ...(properties as JsonObject), id } }
   const compiled = whole as unknown as XSchema
   try {
     const validator = Compile(compiled)
-    return { schema: whole, validate: state => (validator.Check(state) ? [] : readFaults(compiled, state)) }
+    const validate = (state: JsonObject): readonly Fault[] =>
+      validator.Check(state) ? [] : readFaults(compiled, state)
+    return { schema: whole, texts, validate }
   } catch (cause) {
     throw refuse(`it cannot be compiled (${String(cause)})`, cause)
   }

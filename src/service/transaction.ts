@@ -5,7 +5,6 @@
 import { encodeSegment, isReservedSegment, type Json, LockstepError, quote } from '../contract/index.ts'
 import type { LogTransaction } from '../log/change-log.ts'
 import {
-  createMergePatch,
   createResource,
   type Outcome,
   patchResource,
@@ -14,6 +13,7 @@ import {
   type WriteContext,
 } from './mirror.ts'
 import type { Collection, OmitId, Resource } from './resource.ts'
+import { createMergePatch } from './state-patch.ts'
 
 /** A resource at the top, or a nested one at its place: `people`, `friends.in('johndoe')`. */
 export type Place<State extends object> = Resource<State> | Collection<State>
@@ -87,7 +87,7 @@ function createTransaction(
     patch: (place, id, patch) =>
       turns.take('patch', async () => {
         const { resource, path } = locate(place)
-        const change = createMergePatch(toJson(patch))
+        const change = createMergePatch(resource, toJson(patch))
         return stateOf(await patchResource(tx, resource, pathOf(path, id), change, context))
       }),
     remove: (place, id) =>

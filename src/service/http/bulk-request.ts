@@ -27,6 +27,8 @@ export interface BulkOperation {
   readonly id?: string
   readonly body?: Json
   readonly contentType?: string
+  /** The language in which texts are written. */
+  readonly lang?: string
   readonly ifMatch?: string
   readonly ifNoneMatch?: string
 }
@@ -44,9 +46,9 @@ const required: Readonly<Record<WriteMethod, readonly string[]>> = {
   DELETE: ['id'],
 }
 const optional: Readonly<Record<WriteMethod, readonly string[]>> = {
-  POST: ['contentType'],
-  PUT: ['contentType', 'ifMatch', 'ifNoneMatch'],
-  PATCH: ['contentType', 'ifMatch', 'ifNoneMatch'],
+  POST: ['contentType', 'lang'],
+  PUT: ['contentType', 'lang', 'ifMatch', 'ifNoneMatch'],
+  PATCH: ['contentType', 'lang', 'ifMatch', 'ifNoneMatch'],
   DELETE: ['ifMatch', 'ifNoneMatch'],
 }
 

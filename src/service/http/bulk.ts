@@ -15,6 +15,7 @@ import { markerOf, negotiate, type Route } from './context.ts'
 import { type Reply, readQuery } from './exchange.ts'
 import { readScope, runAlone } from './idempotency.ts'
 import { type Answer, bodyTypes, checkMediaType, type Operation, prepareOperation } from './operation.ts'
+import { findLanguage } from './view.ts'
 import { readBodyText, takeRequestId } from './write.ts'
 
 /** How many operations wait for one commit together. */
@@ -121,7 +122,7 @@ function claimsOf({ scope, operations }: Bulk, index: number): readonly Claim[] 
 }
 
 function prepare({ target, resource }: Route, operation: BulkOperation, epoch: string): Operation {
-  const { method, id, body, contentType, ifMatch, ifNoneMatch } = operation
+  const { method, id, body, contentType, lang, ifMatch, ifNoneMatch } = operation
   const path = id === undefined ? target.path : pathOf(target.path, id)
   const mediaType =
     body === undefined ? undefined : checkMediaType(method, contentType ?? bodyTypes[method][0])
@@ -131,7 +132,8 @@ function prepare({ target, resource }: Route, operation: BulkOperation, epoch: s
       `The body of the operation is over ${resource.maxBodyBytes} bytes. Send less, or in parts.`,
     )
   }
-  return prepareOperation(resource, { method, path, mediaType, body, ifMatch, ifNoneMatch }, epoch)
+  const language = lang === undefined ? undefined : findLanguage(resource.texts.languages, lang, true)
+  return prepareOperation(resource, { method, path, mediaType, body, language, ifMatch, ifNoneMatch }, epoch)
 }
 
 /** Says of an error which operation it is of. */

@@ -48,7 +48,7 @@ export function createCheck(
         `${field}: ${showField(condition)} does not hold: ${path} ${now}. GET it and decide again.`,
       )
     if (ifMatch !== undefined && !satisfiesIfMatch(ifMatch, tag)) throw refuse('If-Match', ifMatch)
-    if (ifNoneMatch !== undefined && !satisfiesIfNoneMatch(ifNoneMatch, tag))
+    if (ifNoneMatch !== undefined && !satisfiesIfNoneMatch(ifNoneMatch, tag, { anyVariant: true }))
       throw refuse('If-None-Match', ifNoneMatch)
   }
 }

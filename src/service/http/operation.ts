@@ -1,18 +1,23 @@
 /** One write as data, whether it is a request of its own or one of a bulk: what it may bring, and what it answers. PROTOCOL.md §4. */
-import { formatResourceTag, type Json, LockstepError, type Marker, quote } from '../../contract/index.ts'
-import type { LogTransaction } from '../../log/change-log.ts'
-import { applyJsonPatch, parseJsonPatch } from '../json-patch.ts'
 import {
-  createMergePatch,
+  formatResourceTag,
+  type Json,
+  LockstepError,
+  type Marker,
+  quote,
+  writeLanguage,
+} from '../../contract/index.ts'
+import type { LogTransaction } from '../../log/change-log.ts'
+import {
   createResource,
   type Outcome,
   patchResource,
   putResource,
   removeResource,
-  type StatePatch,
   type WriteContext,
 } from '../mirror.ts'
 import type { Resource } from '../resource.ts'
+import { createJsonPatch, createMergePatch } from '../state-patch.ts'
 import { type Conditions, createCheck, refuseConditions } from './conditions.ts'
 
 export type WriteMethod = 'POST' | 'PUT' | 'PATCH' | 'DELETE'
@@ -24,6 +29,8 @@ export interface WriteRequest extends Conditions {
   /** One of {@link bodyTypes}; `undefined` where there is no body. */
   readonly mediaType?: string
   readonly body?: Json
+  /** The language in which texts are written, one of the resource's; `undefined` for maps of all. */
+  readonly language?: string
 }
 
 /** What a write gave, in the form in which a receipt keeps it. */
@@ -67,17 +74,22 @@ export function prepareOperation(
   request: WriteRequest,
   epoch: string,
 ): Operation {
-  const { method, path, body = null } = request
+  const { method, path, body = null, language } = request
   const checkBefore = createCheck(resource, request, epoch)
+  const translate = language === undefined ? undefined : createTranslate(resource, language)
   switch (method) {
     case 'POST':
       refuseConditions(request)
-      return async (tx, context) => answerOf(await createResource(tx, resource, path, body, context))
+      return async (tx, context) =>
+        answerOf(
+          await createResource(tx, resource, path, body, translate ? { ...context, translate } : context),
+        )
     case 'PUT':
       return async (tx, context) =>
-        answerOf(await putResource(tx, resource, path, body, { ...context, checkBefore }))
+        answerOf(await putResource(tx, resource, path, body, { ...context, checkBefore, translate }))
     case 'PATCH': {
-      const patch = readPatch(resource, request.mediaType, body)
+      const isJsonPatch = request.mediaType === 'application/json-patch+json'
+      const patch = (isJsonPatch ? createJsonPatch : createMergePatch)(resource, body, language)
       return async (tx, context) =>
         answerOf(await patchResource(tx, resource, path, patch, { ...context, checkBefore }))
     }
@@ -89,15 +101,16 @@ export function prepareOperation(
   }
 }
 
-function readPatch(resource: Resource<object>, mediaType: string | undefined, body: Json): StatePatch {
-  if (mediaType !== 'application/json-patch+json') return createMergePatch(body)
-  const operations = parseJsonPatch(body)
-  return before => applyJsonPatch(before, operations, resource.maxBodyBytes)
+function createTranslate(
+  { texts }: Resource<object>,
+  language: string,
+): NonNullable<WriteContext['translate']> {
+  return (before, given) => writeLanguage(before, given, texts, language)
 }
 
 /** The ETag of what a write gave; `undefined` after a deletion. */
-export function tagOf({ version }: Answer, [position]: Marker): string | undefined {
-  return version === undefined ? undefined : formatResourceTag(position!.epoch, version)
+export function tagOf({ version }: Answer, [position]: Marker, variant = ''): string | undefined {
+  return version === undefined ? undefined : formatResourceTag(position!.epoch, version, variant)
 }
 
 function answerOf({ path, version, stateText, created }: Outcome): Answer {

@@ -15,43 +15,49 @@ import { missing } from '../mirror.ts'
 import { maxPageSize } from '../resource.ts'
 import { markerOf, negotiate, type Route, setMarker } from './context.ts'
 import { jsonType, type Reply, readCount, readFlag, readQuery } from './exchange.ts'
+import { formatVariant, readView, showTexts, type ViewQuery, viewParameters } from './view.ts'
 
 export async function readItem(route: Route): Promise<Reply> {
   const { context, exchange, target, headers } = route
   negotiate(exchange, ['application/json'])
-  readQuery(exchange.query, [])
+  const view = readView(route, readQuery(exchange.query, viewParameters(route.resource)))
   const { head, resource } = await context.log.readResource(target.path)
   setMarker(route, markerOf(head))
   const { stateText } = resource
   if (stateText === undefined) throw missing(target.path, resource)
-  const tag = formatResourceTag(head.epoch, resource.version)
+  const tag = formatResourceTag(head.epoch, resource.version, formatVariant(view))
   headers['etag'] = tag
   headers['cache-control'] = 'no-cache'
   if (isUnchanged(route, tag)) return { status: 304, headers }
   headers['content-type'] = jsonType
-  return { status: 200, headers, body: `${stateText}\n` }
+  return { status: 200, headers, body: `${showTexts(route, view, [stateText])[0]}\n` }
 }
 
 export async function readList(route: Route): Promise<Reply> {
   const { context, exchange, target, resource, headers } = route
   negotiate(exchange, ['application/json'])
-  const query = readQuery(exchange.query, ['limit', 'after', 'versions'])
+  const query = readQuery(exchange.query, ['limit', 'after', 'versions', ...viewParameters(resource)])
+  const view = readView(route, query)
   const limit = readCount('limit', query.limit, { fallback: resource.pageSize, max: maxPageSize })
   const withVersions = readFlag('versions', query.versions)
   const afterPath = query.after === undefined ? undefined : pathAfter(target, query.after)
   const { head, items, more } = await context.log.readCollection(target.path, { afterPath, limit })
   setMarker(route, markerOf(head))
   await checkParent(route)
-  const tag = formatCollectionTag(head.epoch, head.seq)
+  const tag = formatCollectionTag(head.epoch, head.seq, formatVariant(view))
   headers['etag'] = tag
   headers['cache-control'] = 'no-cache'
-  if (more)
-    headers['link'] += `, <${nextPageUrl(route, items.at(-1)!.path, limit, withVersions)}>; rel="next"`
+  if (more) headers['link'] += `, <${nextPageUrl(route, items.at(-1)!.path, limit, query)}>; rel="next"`
   if (isUnchanged(route, tag)) return { status: 304, headers }
   if (withVersions) headers['lockstep-versions'] = items.map(item => item.version).join(',')
   headers['content-type'] = jsonType
   // One item per line: readable in a terminal, and the stored texts are served as they are.
-  const body = items.length === 0 ? '[]\n' : `[\n${items.map(item => item.stateText).join(',\n')}\n]\n`
+  const texts = showTexts(
+    route,
+    view,
+    items.map(item => item.stateText),
+  )
+  const body = texts.length === 0 ? '[]\n' : `[\n${texts.join(',\n')}\n]\n`
   return { status: 200, headers, body }
 }
 
@@ -89,7 +95,10 @@ function nextPageUrl(
   { context, target }: Route,
   lastPath: string,
   limit: number,
-  withVersions: boolean,
+  { versions, fields, lang }: ViewQuery & { readonly versions?: string },
 ): string {
-  return `${context.root}${target.path}?limit=${limit}${withVersions ? '&versions=true' : ''}&after=${lastSegmentOf(lastPath)}`
+  const parameters = new URLSearchParams({ limit: String(limit) })
+  for (const [name, value] of Object.entries({ versions, fields, lang }))
+    if (value !== undefined) parameters.set(name, value)
+  return `${context.root}${target.path}?${parameters}&after=${lastSegmentOf(lastPath)}`
 }

@@ -14,6 +14,7 @@ import {
   type WriteMethod,
   type WriteRequest,
 } from './operation.ts'
+import { findLanguage, formatVariant, readView, showTexts, type View } from './view.ts'
 
 /** Answers any of the four methods. */
 export async function write(route: Route): Promise<Reply> {
@@ -21,17 +22,17 @@ export async function write(route: Route): Promise<Reply> {
   const cause = takeRequestId(route)
   if (exchange.method === 'PATCH') headers['accept-patch'] = acceptPatch
   const scope = readScope(route, target.path)
-  const { request, bodyText } = await readRequest(route)
-  const { mediaType, ifMatch, ifNoneMatch } = request
+  const { request, bodyText, view } = await readRequest(route)
+  const { mediaType, ifMatch, ifNoneMatch, language } = request
   const hasConditions = ifMatch !== undefined || ifNoneMatch !== undefined
   const { epoch } = hasConditions ? await context.log.head(target.stream) : { epoch: '' }
   const operation = prepareOperation(resource, request, epoch)
-  const asked = [mediaType, ifMatch, ifNoneMatch, bodyText]
+  const asked = [mediaType, ifMatch, ifNoneMatch, bodyText, ...(language === undefined ? [] : [language])]
   const claims = scope === undefined ? [] : [{ key: scope, fingerprint: hashParts(asked) }]
   const done = await runAlone(context, scope, () =>
     writeOnce(context.log, claims, context.now, tx => operation(tx, { timeMs: context.now(), cause })),
   )
-  return replyWith(route, done)
+  return replyWith(route, view, done)
 }
 
 /** Reads a body as JSON text that is at most so long. Errors: `unsupported-media-type` where it is compressed, those of reading. */
@@ -54,7 +55,14 @@ export function takeRequestId({ context, exchange, headers }: Route): string {
   return cause
 }
 
-async function readRequest(route: Route): Promise<{ request: WriteRequest; bodyText: string | undefined }> {
+interface ReadRequest {
+  readonly request: WriteRequest
+  /** Neither of the two for a DELETE. */
+  readonly bodyText?: string
+  readonly view?: View | undefined
+}
+
+async function readRequest(route: Route): Promise<ReadRequest> {
   const { exchange, target, resource } = route
   const request = {
     method: exchange.method as WriteMethod,
@@ -64,25 +72,31 @@ async function readRequest(route: Route): Promise<{ request: WriteRequest; bodyT
   }
   if (request.method === 'DELETE') {
     readQuery(exchange.query, [])
-    return { request, bodyText: undefined }
+    return { request }
   }
   negotiate(exchange, ['application/json'])
-  readQuery(exchange.query, [])
+  const { lang } = readQuery(exchange.query, resource.texts.places.length === 0 ? [] : ['lang'])
+  const language = lang === undefined ? undefined : findLanguage(resource.texts.languages, lang, true)
+  const view = readView(route, { lang })
   const mediaType = checkMediaType(request.method, exchange.header('content-type'))
   const bodyText = await readBodyText(route, resource.maxBodyBytes)
-  return { request: { ...request, mediaType, body: parseJson(bodyText) }, bodyText }
+  return { request: { ...request, mediaType, body: parseJson(bodyText), language }, bodyText, view }
 }
 
-function replyWith(route: Route, { value: answer, marker, replayed }: Done<Answer>): Reply {
+function replyWith(
+  route: Route,
+  view: View | undefined,
+  { value: answer, marker, replayed }: Done<Answer>,
+): Reply {
   const { context, target, headers } = route
   const { status, path, stateText } = answer
   setMarker(route, marker)
   if (replayed) headers['idempotency-replayed'] = 'true'
   if (stateText === undefined) return { status, headers }
-  headers['etag'] = tagOf(answer, marker)!
+  headers['etag'] = tagOf(answer, marker, formatVariant(view))!
   headers['content-type'] = jsonType
   if (status === 201) headers['location'] = context.root + path
   // After a POST the client follows what it made, not the collection that it called.
   if (path !== target.path) headers['lockstep-topic'] += path.slice(target.path.length)
-  return { status, headers, body: `${stateText}\n` }
+  return { status, headers, body: `${showTexts(route, view, [stateText])[0]}\n` }
 }
