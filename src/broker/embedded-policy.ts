@@ -3,11 +3,13 @@
  *
  * Without credentials one may subscribe and not publish: the topics of a mirror belong to its services, and a
  * stranger must not be able to fool followers. With a publisher's name and password one may publish too. Topics
- * that begin with `$` are nobody's. Where readers are named, nobody else comes in. Each client's part of memory is bounded.
+ * that begin with `$` are nobody's. Where readers are named, nobody else comes in; where rights are, they narrow all this to
+ * topics. Each client's part of memory is bounded.
  */
 import { createHash, timingSafeEqual } from 'node:crypto'
 import type { AedesOptions, AuthenticateError, Client } from 'aedes'
 import { isTopicFilter, LockstepError, quote, type ReportError } from '../contract/index.ts'
+import { mayPublish, mayRead, noRights, type TopicRights, type UserRights } from './embedded-rights.ts'
 import type { RetainedMessages } from './retained-messages.ts'
 
 export interface EmbeddedPolicyOptions {
@@ -15,6 +17,8 @@ export interface EmbeddedPolicyOptions {
   readonly publishers: Readonly<Record<string, string>>
   /** Passwords by user name of those who may only subscribe. */
   readonly readers: 'anyone' | Readonly<Record<string, string>>
+  /** Narrows what users may do to topics. */
+  readonly rights: UserRights | undefined
   readonly maxSubscriptions: number
   readonly maxFilterChars: number
   readonly retained: RetainedMessages<Buffer>
@@ -34,7 +38,7 @@ const notAuthorized = 5
 
 /** Makes Aedes' hooks. */
 export function createEmbeddedPolicy(options: EmbeddedPolicyOptions): Policy {
-  const { report, retained, readers } = options
+  const { report, retained, readers, rights } = options
   const isPublisher = createPasswordCheck(options.publishers)
   const isReader = createPasswordCheck(readers === 'anyone' ? {} : readers)
   const visitors = new WeakMap<object, Visitor>()
@@ -49,11 +53,13 @@ export function createEmbeddedPolicy(options: EmbeddedPolicyOptions): Policy {
     },
 
     authenticate(client, username, password, done) {
-      const mayPublish = username !== undefined && isPublisher(username, password)
-      const mayRead =
-        username === undefined ? readers === 'anyone' : mayPublish || isReader(username, password)
-      if (mayRead) {
-        visitors.set(client, new Visitor(mayPublish, options))
+      const isItPublisher = username !== undefined && isPublisher(username, password)
+      const isWelcome =
+        username === undefined ? readers === 'anyone' : isItPublisher || isReader(username, password)
+      if (isWelcome) {
+        const general = { publish: isItPublisher ? ['#'] : [], read: ['#'] }
+        const own = Object.hasOwn(rights ?? {}, username ?? '') ? rights?.[username ?? ''] : noRights
+        visitors.set(client, new Visitor(rights === undefined ? general : narrow(general, own), options))
         done(null, true)
       } else {
         report(refusedLogin(client, username), { stage: 'embedded broker login' })
@@ -62,9 +68,9 @@ export function createEmbeddedPolicy(options: EmbeddedPolicyOptions): Policy {
     },
 
     authorizePublish(client, { topic, payload, retain }, callback) {
-      const mayPublish = client !== null && visitors.get(client)?.mayPublish === true
-      if (!mayPublish || topic.startsWith('$') || topic.includes('\u0000')) {
-        const error = refusedMessage(client, topic, mayPublish)
+      const visitor = client === null ? undefined : visitors.get(client)
+      if (visitor?.mayPublish(topic) !== true || topic.startsWith('$') || topic.includes('\u0000')) {
+        const error = refusedMessage(client, topic, visitor?.isPublisher === true)
         report(error, { stage: 'embedded broker publish' })
         callback(error)
         return
@@ -90,25 +96,39 @@ export function createEmbeddedPolicy(options: EmbeddedPolicyOptions): Policy {
   }
 }
 
-/** What is remembered of a client while it is connected: its right, and its filters within the limits. */
+/** Who may publish nothing by their password may publish nothing by rights either. */
+function narrow(general: TopicRights, own: TopicRights = noRights): TopicRights {
+  return { publish: general.publish.length === 0 ? [] : own.publish, read: own.read }
+}
+
+/** What is remembered of a client while it is connected: its rights, and its filters within the limits. */
 class Visitor {
-  readonly mayPublish: boolean
+  readonly #rights: TopicRights
   readonly #limits: Pick<EmbeddedPolicyOptions, 'maxSubscriptions' | 'maxFilterChars'>
   readonly #filters = new Set<string>()
   #filterChars = 0
 
   constructor(
-    mayPublish: boolean,
+    rights: TopicRights,
     limits: Pick<EmbeddedPolicyOptions, 'maxSubscriptions' | 'maxFilterChars'>,
   ) {
-    this.mayPublish = mayPublish
+    this.#rights = rights
     this.#limits = limits
+  }
+
+  get isPublisher(): boolean {
+    return this.#rights.publish.length > 0
+  }
+
+  mayPublish(topic: string): boolean {
+    return mayPublish(this.#rights, topic)
   }
 
   /** May it have this filter? */
   add(filter: string): boolean {
     if (filter.startsWith('$') || !isTopicFilter(filter)) return false
     if (this.#filters.has(filter)) return true
+    if (!mayRead(this.#rights, filter)) return false
     if (this.#filters.size >= this.#limits.maxSubscriptions) return false
     if (this.#filterChars + filter.length > this.#limits.maxFilterChars) return false
     this.#filters.add(filter)
@@ -152,8 +172,10 @@ function refusedLogin(client: Client, username: string | undefined): LockstepErr
   return new LockstepError('broker-refused', `A client at ${addressOf(client)} was refused: it gave ${gave}.`)
 }
 
-function refusedMessage(client: Client | null, topic: string, mayPublish: boolean): LockstepError {
-  const why = mayPublish ? 'nobody may publish there' : "it connected without a publisher's credentials"
+function refusedMessage(client: Client | null, topic: string, isPublisher: boolean): LockstepError {
+  const why = isPublisher
+    ? 'it has no right to publish there'
+    : "it connected without a publisher's credentials"
   return new LockstepError(
     'broker-refused',
     `A client at ${addressOf(client)} tried to publish to ${quote(topic)} and was disconnected: ${why}.`,

@@ -10,6 +10,7 @@ import { closeAedes, startAedes } from './embedded-aedes.ts'
 import { concurrency, type EmbeddedBroker, InsideBroker } from './embedded-broker.ts'
 import { openListener } from './embedded-listener.ts'
 import { createEmbeddedPolicy } from './embedded-policy.ts'
+import { checkUserRights, type UserRights } from './embedded-rights.ts'
 import { EmbeddedStore } from './embedded-store.ts'
 import { createPacedReport } from './paced-report.ts'
 import { createRetainedMessages } from './retained-messages.ts'
@@ -23,6 +24,11 @@ export interface EmbeddedBrokerOptions {
   readonly publishers?: Readonly<Record<string, string>>
   /** Who else may subscribe: `'anyone'`, or passwords by user name. @default 'anyone' */
   readonly readers?: 'anyone' | Readonly<Record<string, string>>
+  /**
+   * Narrows each user to topics; who is not named, and who has no name, may do nothing. `lockstep acl` prints it.
+   * @default publishers may publish and readers read everything
+   */
+  readonly rights?: UserRights
   /** A client that has not said CONNECT by then is cut. @default 10_000 */
   readonly connectTimeoutMs?: number
   /** A subscriber that is over `maxWaitingBytes` for so long is cut; until then it holds up all. @default 1_000 */
@@ -56,6 +62,7 @@ export async function openEmbeddedBroker(options: EmbeddedBrokerOptions = {}): P
     port: true,
     publishers: true,
     readers: true,
+    rights: true,
     connectTimeoutMs: true,
     drainTimeoutMs: true,
     limits: true,
@@ -63,12 +70,14 @@ export async function openEmbeddedBroker(options: EmbeddedBrokerOptions = {}): P
   })
   const { host = '127.0.0.1', port = 1883, connectTimeoutMs = 10_000, drainTimeoutMs = 1_000 } = options
   const limits = readLimits(options.limits)
+  checkUserRights(options.rights ?? {})
   const report = createErrorReport(options.onError)
   const pacedReport = createPacedReport(report, 10_000)
   const retained = createRetainedMessages<Buffer>(limits.maxRetained)
   const policy = createEmbeddedPolicy({
     publishers: options.publishers ?? {},
     readers: options.readers ?? 'anyone',
+    rights: options.rights,
     maxSubscriptions: limits.maxSubscriptions,
     maxFilterChars: limits.maxPacketBytes,
     retained,

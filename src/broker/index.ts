@@ -7,5 +7,6 @@ export {
   openEmbeddedBroker,
 } from './embedded.ts'
 export type { EmbeddedBroker } from './embedded-broker.ts'
+export type { TopicRights, UserRights } from './embedded-rights.ts'
 export { createMemoryHub, type MemoryHub, type MemoryHubOptions } from './memory.ts'
 export { type ConnectMqttOptions, connectMqtt, type MqttLimits } from './mqtt.ts'

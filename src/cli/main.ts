@@ -12,6 +12,7 @@ const commands: Readonly<Record<string, () => Promise<(program: Command) => void
   follow: async () => (await import('./follow.ts')).declareFollow,
   tail: async () => (await import('./tail.ts')).declareTail,
   doctor: async () => (await import('./doctor.ts')).declareDoctor,
+  acl: async () => (await import('./acl.ts')).declareAcl,
 }
 
 const exitCodeHelp = `

@@ -6,6 +6,7 @@ import { readFile } from 'node:fs/promises'
 import { test } from 'node:test'
 import { fileURLToPath } from 'node:url'
 import { Command } from 'commander'
+import { declareAcl } from '../../src/cli/acl.ts'
 import { declareDoctor } from '../../src/cli/doctor.ts'
 import { declareFollow } from '../../src/cli/follow.ts'
 import { declareServe } from '../../src/cli/serve.ts'
@@ -20,7 +21,7 @@ test('--version is that of the package, --help lists the commands, both with exi
   assert.deepEqual(await runProgram(t, ['--version']), { code: 0, stdout: `${version}\n`, stderr: '' })
   const { code, stdout } = await runProgram(t, ['--help'])
   assert.equal(code, 0)
-  for (const command of ['serve', 'follow', 'tail', 'doctor'])
+  for (const command of ['serve', 'follow', 'tail', 'doctor', 'acl'])
     assert.match(stdout, new RegExp(`^ {2}${command} `, 'm'))
   assert.match(stdout, /Exit codes: 0 .* 1 .* 2 /)
 })
@@ -70,7 +71,8 @@ test('where the reader of its output is gone it ends without a word', async t =>
 
 test('docs/cli.md names every command with every option, and none that there is not', async () => {
   const program = new Command()
-  for (const declare of [declareServe, declareFollow, declareTail, declareDoctor]) declare(program)
+  for (const declare of [declareServe, declareFollow, declareTail, declareDoctor, declareAcl])
+    declare(program)
   const text = await readFile(new URL('../../docs/cli.md', import.meta.url), 'utf8')
   for (const command of program.commands) {
     const [, section = ''] = new RegExp(`\n## ${command.name()}\n(.*?)(?=\n## |$)`, 's').exec(text) ?? []
