@@ -10,8 +10,10 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
   contract: [],
   broker: ['contract'],
   log: ['contract'],
-  service: ['contract', 'broker', 'log'],
-  client: ['contract', 'broker'],
+  observe: ['contract'],
+  /** Both give `observe` to their users: whoever has one of them can watch it. */
+  service: ['contract', 'broker', 'log', 'observe'],
+  client: ['contract', 'broker', 'observe'],
   /** Imports the others as users do, by the package's name. */
   cli: [],
 }
@@ -20,6 +22,7 @@ const doors: Readonly<Record<string, string>> = {
   contract: 'src/contract/index.ts',
   broker: 'src/broker/broker.ts',
   log: 'src/log/change-log.ts',
+  observe: 'src/observe/index.ts',
 }
 /** An adapter that a part loads on its first use, never before: where the application gives a URL. */
 const loadedOnUse: Readonly<Record<string, string>> = { client: 'src/broker/mqtt.ts' }

@@ -4,6 +4,7 @@
  * It decides nothing. Events that come while effects are being carried out wait for their turn. PROTOCOL.md §6.
  */
 import {
+  followerChannel,
   isLockstepError,
   type JsonObject,
   LockstepError,
@@ -23,8 +24,12 @@ import {
   never,
 } from './follower-data.ts'
 import { nextTick, stepFollower } from './follower-machine.ts'
+import { statusOf } from './follower-question.ts'
 import type { Replica } from './replica.ts'
 import type { OpenSource, Source, SourceListener } from './source.ts'
+
+/** How many followers were made in this process: their names on the channel. */
+let made = 0
 
 export interface FollowerPorts {
   readonly api: Api
@@ -51,6 +56,7 @@ export interface FollowerListener {
 
 export class FollowerDriver {
   readonly data: FollowerData
+  readonly #number = ++made
   readonly #ports: FollowerPorts
   readonly #target: ParsedPath
   readonly #listener: FollowerListener
@@ -73,6 +79,14 @@ export class FollowerDriver {
     const { copy, kept } = replica ?? {}
     this.data = createFollowerData({ path: target, isOrdered: ports.isOrdered, copy, kept })
     replica?.attach(this.data)
+    if (followerChannel.hasSubscribers) this.#tellStatus(statusOf(this.data))
+  }
+
+  /** For how long the copy may have been out of date: 0 while live, `Infinity` before there is one. */
+  get staleForMs(): number {
+    const { state, confirmedAt } = this.data
+    if (state === 'live') return 0
+    return confirmedAt === undefined ? Number.POSITIVE_INFINITY : this.#ports.clock.now() - confirmedAt
   }
 
   start(): void {
@@ -137,6 +151,7 @@ export class FollowerDriver {
   #perform(effect: Effect): void {
     switch (effect.type) {
       case 'ask':
+        if (followerChannel.hasSubscribers) this.#tellQuestion(effect.ask)
         this.#ask(effect.generation, effect.ask)
         break
       case 'abort':
@@ -154,9 +169,11 @@ export class FollowerDriver {
         this.#source?.hearCreations(effect.wanted)
         break
       case 'change':
+        if (followerChannel.hasSubscribers) this.#tellChange(effect.change)
         this.#listener.onChange(effect.change)
         break
       case 'status':
+        if (followerChannel.hasSubscribers) this.#tellStatus(effect.status)
         this.#listener.onStatus(effect.status)
         break
       case 'settle':
@@ -228,6 +245,26 @@ export class FollowerDriver {
       this.#timerAt = never
       this.#hear({ type: 'tick' })
     }, delayMs)
+  }
+
+  get #self(): { readonly follower: number; readonly stream: string; readonly path: string } {
+    return { follower: this.#number, stream: this.#target.stream, path: this.#target.path }
+  }
+
+  #tellStatus(status: FollowerStatus): void {
+    followerChannel.publish({ ...this.#self, event: 'status', status, staleForMs: this.staleForMs })
+  }
+
+  #tellQuestion(ask: Ask): void {
+    // The further pages of a list belong to the question that was told.
+    if (ask.kind === 'items' && ask.next !== undefined) return
+    const isBaseline = ask.kind === 'items' || (ask.kind === 'resource' && this.data.kind === 'resource')
+    const question = ask.kind === 'feed' ? 'feed' : isBaseline ? 'baseline' : 'resource'
+    followerChannel.publish({ ...this.#self, event: 'asked', question })
+  }
+
+  #tellChange({ event, cause }: Change<JsonObject>): void {
+    followerChannel.publish({ ...this.#self, event: 'changed', change: event, cause })
   }
 
   /** The same failure again and again is told once, until something succeeds. */

@@ -143,8 +143,7 @@ export function startFollower(
       return statusOf(data)
     },
     get staleForMs() {
-      if (data.state === 'live') return 0
-      return data.confirmedAt === undefined ? Number.POSITIVE_INFINITY : ports.clock.now() - data.confirmedAt
+      return driver.staleForMs
     },
     get position() {
       const { stream, epoch, position } = data

@@ -1,5 +1,6 @@
 /** The side that follows: live copies of collections and resources. */
 export type { ReportError } from '../contract/index.ts'
+export * from '../observe/index.ts'
 export type { Change, Created, Deleted, Modified, Refreshed } from './change.ts'
 export type { Clock } from './clock.ts'
 export { type Connection, type ConnectOptions, connect, type FollowerAt } from './connection.ts'

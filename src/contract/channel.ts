@@ -56,8 +56,8 @@ export interface CommitMessage {
 export type RelayMessage =
   /** The broker acknowledged a change. */
   | { readonly event: 'published'; readonly stream: string; readonly seq: number }
-  /** Every second: changes in the log that the broker has not acknowledged. */
-  | { readonly event: 'lag'; readonly stream: string; readonly lag: number }
+  /** Every second: changes in the log that the broker has not acknowledged, and whether it is connected. */
+  | { readonly event: 'lag'; readonly stream: string; readonly lag: number; readonly connected: boolean }
   /** The broker's connection came up or was lost. */
   | { readonly event: 'connection'; readonly stream: string; readonly connected: boolean }
   /** One reset was published in the place of all changes up to `seq`. */

@@ -1,4 +1,6 @@
 /** The side that owns resources: declare them, serve them over HTTP, write them in-process, publish their changes. */
+export * from '../observe/index.ts'
+export type { Health, StreamHealth } from './health.ts'
 export type { BulkOptions } from './http/bulk-request.ts'
 export type { Exchange, HttpHandler, Reply } from './http/exchange.ts'
 export { createFetchHandler, type FetchHandler } from './http/fetch.ts'

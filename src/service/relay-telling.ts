@@ -44,11 +44,12 @@ export class RelayTelling {
   }
 
   /** Reads and tells the lag now and then, where somebody listens. Does not reject. */
-  async lag(read: () => Promise<number>): Promise<void> {
+  async lag(connected: boolean, read: () => Promise<number>): Promise<void> {
     if (!relayChannel.hasSubscribers || performance.now() < this.#lagDueAt) return
     this.#lagDueAt = performance.now() + lagEveryMs
     try {
-      relayChannel.publish({ event: 'lag', stream: this.#stream, lag: await read() })
+      const lag = await read()
+      relayChannel.publish({ event: 'lag', stream: this.#stream, lag, connected })
     } catch {
       // A log that cannot be read is told by what the relay does next.
     }

@@ -132,7 +132,7 @@ export class StreamRelay {
     this.#signal.addEventListener('abort', () => this.#wake())
     while (!this.#signal.aborted) {
       this.#stirred = false
-      await this.#telling.lag(() => this.lag())
+      await this.#telling.lag(broker.connected, () => this.lag())
       await this.#rest(broker.connected ? await this.#tryStep() : pollEveryMs)
     }
     stopWatching()
