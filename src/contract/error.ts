@@ -47,12 +47,14 @@ export type ErrorCode =
   | 'position-gone'
   | 'position-ahead'
   | 'too-many-changes'
+  | 'list-too-large'
   | 'too-many-followers'
   | 'overloaded'
   | 'transaction-timeout'
   | 'log-failed'
   | 'log-closed'
   | 'log-replaced'
+  | 'outcome-unknown'
   | 'broker-unreachable'
   | 'broker-refused'
   | 'message-too-large'
@@ -61,6 +63,11 @@ export type ErrorCode =
   | 'timeout'
   | 'closed'
   | 'replica-failed'
+  | 'invalid-frame'
+  | 'invalid-ticket'
+  | 'ticket-expired'
+  | 'access-denied'
+  | 'too-slow'
   | 'port-taken'
   | 'missing-dependency'
   | 'invalid-option'
@@ -109,6 +116,7 @@ export const errorCodes: Readonly<Record<ErrorCode, ErrorEntry>> = {
   'position-gone': { status: 410, retry: false, title: 'The position is no longer in the change log' },
   'position-ahead': { status: 503, retry: true, title: 'The position is ahead of this service' },
   'too-many-changes': { status: 422, retry: false, title: 'One transaction holds too many changes' },
+  'list-too-large': { status: 422, retry: false, title: 'The list is too large for what is asked of it' },
   'too-many-followers': { status: 503, retry: true, title: 'Too many event streams are open' },
   overloaded: { status: 503, retry: true, title: 'Too much is waiting to be done' },
   'transaction-timeout': { status: 503, retry: true, title: 'The transaction took too long' },
@@ -119,6 +127,7 @@ export const errorCodes: Readonly<Record<ErrorCode, ErrorEntry>> = {
     retry: false,
     title: 'The database file was replaced under the running service',
   },
+  'outcome-unknown': { status: 503, retry: true, title: 'It is not known whether the write was made' },
   'broker-unreachable': { status: 503, retry: true, title: 'The broker cannot be reached' },
   'broker-refused': { status: 502, retry: false, title: 'The broker refused' },
   'message-too-large': { status: 413, retry: false, title: 'The message is over the limit' },
@@ -127,6 +136,11 @@ export const errorCodes: Readonly<Record<ErrorCode, ErrorEntry>> = {
   timeout: { status: 504, retry: true, title: 'It took too long' },
   closed: { status: 503, retry: false, title: 'It is closed' },
   'replica-failed': { status: 503, retry: true, title: 'The stored copy cannot be used' },
+  'invalid-frame': { status: 400, retry: false, title: 'What the page sent cannot be read' },
+  'invalid-ticket': { status: 401, retry: false, title: 'The ticket of the page cannot be used' },
+  'ticket-expired': { status: 401, retry: false, title: 'The ticket of the page has expired' },
+  'access-denied': { status: 403, retry: false, title: 'The page may not follow this' },
+  'too-slow': { status: 503, retry: true, title: 'The page takes too little of what it is sent' },
   'port-taken': { status: 500, retry: false, title: 'The port is taken' },
   'missing-dependency': { status: 500, retry: false, title: 'An optional package is not installed' },
   'invalid-option': { status: 500, retry: false, title: 'An option cannot be used' },

@@ -14,10 +14,10 @@ import type { LogTransaction, Written } from './change-log.ts'
 export interface CommitStore extends CommittedState {
   /** Locks the store against other writers. Where it rejects, nothing has begun. */
   begin(): Promise<void>
-  /** Writes the batch and makes it durable. MUST throw where that fails, and MUST NOT return before. */
-  commit(batch: Batch): void
+  /** Writes the batch and makes it durable. MUST throw, or reject, where that fails, and MUST NOT end before. */
+  commit(batch: Batch): void | Promise<void>
   /** Undoes everything since `begin`. MUST NOT throw. */
-  rollback(): void
+  rollback(): void | Promise<void>
 }
 
 /** What a group commit tells its owner. */
@@ -155,7 +155,7 @@ export class GroupCommit {
         if (batch.size > maxBatchSize || performance.now() > endMs) break
       }
       this.#waiting.unshift(...taken.splice(outcomes.length))
-      this.#commit(batch, outcomes.length)
+      await this.#commit(batch, outcomes.length)
     } catch (error) {
       const failure = asLogFailure(error)
       this.#hooks.onFailed(failure)
@@ -170,12 +170,12 @@ export class GroupCommit {
     }
   }
 
-  #commit(batch: Batch, works: number): void {
+  async #commit(batch: Batch, works: number): Promise<void> {
     const beginMs = commitChannel.hasSubscribers ? performance.now() : 0
     try {
-      this.#store.commit(batch)
+      await this.#store.commit(batch)
     } catch (error) {
-      this.#store.rollback()
+      await this.#store.rollback()
       throw error
     }
     const { commits, works: before, changes } = this.counts

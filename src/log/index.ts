@@ -1,6 +1,15 @@
-/** The change log: its port, and one kind in memory, one in a SQLite file. */
+/** The change log: its port, and one kind in memory, one in a SQLite file, one in PostgreSQL. */
 export type { ReportError } from '../contract/index.ts'
 export type * from './change-log.ts'
 export type { CommitCounts, GroupCommitOptions } from './group-commit.ts'
 export { createMemoryLog, type MemoryLog, type MemoryLogImage, type MemoryLogOptions } from './memory.ts'
+export {
+  openPostgresLog,
+  type PostgresClient,
+  type PostgresLog,
+  type PostgresLogOptions,
+  type PostgresPool,
+  type PostgresQuery,
+  type PostgresResult,
+} from './postgres.ts'
 export { openSqliteLog, type SqliteLog, type SqliteLogOptions } from './sqlite.ts'

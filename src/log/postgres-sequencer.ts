@@ -1,0 +1,57 @@
+/**
+ * The sequencer: gives the changes of other transactions their numbers, after they were committed.
+ *
+ * It holds the log's lock, and takes a new snapshot behind it, so that nothing is numbered twice. Whole transactions are numbered by their
+ * greatest id: where a second one waited for a row of the first, its change of that row has a greater id than all
+ * of the first, and whoever sees it sees the first too. Any number of instances may run it. PROTOCOL.md §7.2.
+ */
+import type { Head } from '../contract/index.ts'
+import type { PostgresConnections } from './postgres-pool.ts'
+import type { PostgresNames } from './postgres-schema.ts'
+import { PostgresSession, type SessionOptions } from './postgres-session.ts'
+import { readHead } from './postgres-streams.ts'
+
+/** About how many changes one step numbers; a transaction is never divided. */
+export const stepRows = 10_000
+
+/** Numbers some of what waits. Gives the heads that moved, and whether more waits. */
+export async function numberPending(
+  connections: PostgresConnections,
+  names: PostgresNames,
+  options: SessionOptions,
+): Promise<{ readonly heads: readonly Head[]; readonly more: boolean }> {
+  const { session, results } = await PostgresSession.begin(
+    connections,
+    names,
+    options,
+    numberSql(names.schema, stepRows),
+    // A resource that the log holds itself knows the number of its last change.
+    `SELECT EXISTS (SELECT FROM ${pendingSql(names.schema)}) AS more`,
+  )
+  await session.commit()
+  return { heads: (results[0] ?? []).map(readHead), more: results[1]?.[0]?.['more'] === 't' }
+}
+
+/** The changes that wait for a number. Those of a stream that was never made known go on waiting. */
+export function pendingSql(schema: string): string {
+  return `${schema}.change JOIN ${schema}.stream USING (stream) WHERE change.seq IS NULL`
+}
+
+function numberSql(schema: string, limit: number): string {
+  return `
+    WITH pending AS (
+      SELECT change.id, change.stream, stream.head, max(change.id) OVER (PARTITION BY change.xid) AS last
+      FROM ${pendingSql(schema)}
+    ), step AS (
+      SELECT * FROM pending
+      WHERE last <= (SELECT max(last) FROM (SELECT last FROM pending ORDER BY last, id LIMIT ${limit}) AS some)
+    ), numbered AS (
+      SELECT id, stream, head + row_number() OVER (PARTITION BY stream ORDER BY last, id) AS seq FROM step
+    ), moved AS (
+      UPDATE ${schema}.change SET seq = numbered.seq FROM numbered
+      WHERE change.id = numbered.id AND change.seq IS NULL RETURNING change.stream, change.seq
+    )
+    UPDATE ${schema}.stream SET head = moved_to.seq
+    FROM (SELECT stream, max(seq) AS seq FROM moved GROUP BY stream) AS moved_to
+    WHERE stream.stream = moved_to.stream RETURNING stream.stream, epoch, head, first`
+}
