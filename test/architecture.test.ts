@@ -14,6 +14,7 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
   /** Both give `observe` to their users: whoever has one of them can watch it. */
   service: ['contract', 'broker', 'log', 'observe'],
   client: ['contract', 'broker', 'observe'],
+  live: ['contract', 'broker'],
   /** Imports the others as users do, by the package's name. */
   cli: [],
 }
@@ -31,6 +32,7 @@ const adapters: Readonly<Record<string, readonly string[]>> = {
   broker: ['memory', 'embedded', 'mqtt'],
   log: ['memory', 'sqlite', 'postgres'],
   service: ['fetch', 'node'],
+  live: ['mqtt', 'sse', 'websocket', 'event'],
 }
 const maxFileLines = 400
 const forbiddenNames = /^(utils?|helpers?|commons?|types?|constants?|manager|misc|shared)\b/
