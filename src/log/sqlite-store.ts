@@ -9,19 +9,11 @@ import { mkdirSync, statSync } from 'node:fs'
 import { dirname } from 'node:path'
 import { DatabaseSync, type StatementSync } from 'node:sqlite'
 import { setTimeout as delay } from 'node:timers/promises'
-import {
-  formatMarker,
-  type Head,
-  isLockstepError,
-  LockstepError,
-  parentOf,
-  parseMarker,
-  quote,
-} from '../contract/index.ts'
+import { type Head, isLockstepError, LockstepError, quote } from '../contract/index.ts'
 import { type Batch, type ResourceState, type StreamState, unknownStream } from './batch.ts'
 import type { Receipt } from './change-log.ts'
 import { asLogFailure, type CommitStore } from './group-commit.ts'
-import { rangeBelow } from './path.ts'
+import { SqliteRows } from './sqlite-rows.ts'
 import { ensureSchema } from './sqlite-schema.ts'
 
 /** How long to wait for another process that writes the same file. */
@@ -41,40 +33,16 @@ export class SqliteStore implements CommitStore {
   #replaced: LockstepError | undefined
   readonly #begin: StatementSync
   readonly #commit: StatementSync
-  readonly #stream: StatementSync
-  readonly #resource: StatementSync
-  readonly #pathsBelow: StatementSync
-  readonly #modify: StatementSync
-  readonly #upsert: StatementSync
-  readonly #insertChange: StatementSync
-  readonly #moveHead: StatementSync
-  readonly #receipt: StatementSync
-  readonly #insertReceipt: StatementSync
+  readonly #rows: SqliteRows
 
   /** The tables MUST be there. */
   constructor(database: DatabaseSync, file: string) {
     this.file = file
     this.database = database
     this.inode = statSync(file).ino
-    const prepare = (sql: string): StatementSync => database.prepare(sql)
-    this.#begin = prepare('BEGIN IMMEDIATE')
-    this.#commit = prepare('COMMIT')
-    this.#stream = prepare('SELECT epoch, head, first, version_floor FROM lockstep_stream WHERE stream = ?')
-    this.#resource = prepare('SELECT version, state FROM lockstep_resource WHERE path = ?')
-    this.#pathsBelow = prepare(`SELECT path FROM lockstep_resource
-      WHERE path > ? AND path < ? AND collection IS NOT NULL ORDER BY path LIMIT ?`)
-    // Most changes leave the row in its collection: that index is then not touched.
-    this.#modify = prepare('UPDATE lockstep_resource SET version = ?, seq = ?, state = ? WHERE path = ?')
-    this.#upsert = prepare(`INSERT INTO lockstep_resource (path, stream, collection, version, seq, state)
-      VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (path) DO UPDATE SET collection = excluded.collection,
-      version = excluded.version, seq = excluded.seq, state = excluded.state`)
-    this.#insertChange = prepare(`INSERT INTO lockstep_change
-      (stream, seq, event, path, topic_path, version, time_ms, open_text) VALUES (?, ?, ?, ?, ?, ?, ?, ?)`)
-    this.#receipt = prepare('SELECT text, marker FROM lockstep_receipt WHERE key = ?')
-    this.#insertReceipt = prepare(
-      'INSERT OR REPLACE INTO lockstep_receipt (key, text, marker, time_ms) VALUES (?, ?, ?, ?)',
-    )
-    this.#moveHead = prepare('UPDATE lockstep_stream SET head = ? WHERE stream = ?')
+    this.#begin = database.prepare('BEGIN IMMEDIATE')
+    this.#commit = database.prepare('COMMIT')
+    this.#rows = new SqliteRows(database)
   }
 
   /** Has another file come under the name? Then nothing may be written any more. */
@@ -99,21 +67,11 @@ export class SqliteStore implements CommitStore {
   }
 
   commit(batch: Batch): void {
-    for (const { path, stream, version, seq, stateText, exists } of batch.resources.values()) {
-      if (exists && stateText !== undefined) this.#modify.run(version, seq, stateText, path)
-      else {
-        const collection = stateText === undefined ? null : parentOf(path)
-        this.#upsert.run(path, stream, collection, version, seq, stateText ?? null)
-      }
-    }
-    for (const { stream, seq, event, path, topicPath, version, timeMs, openText } of batch.changes) {
-      const topic = topicPath === path ? null : topicPath
-      this.#insertChange.run(stream, seq, event, path, topic, version, timeMs, openText)
-    }
-    for (const { stream, seq } of batch.movedHeads()) this.#moveHead.run(seq, stream)
-    for (const [key, { text, marker, timeMs }] of batch.receipts) {
-      this.#insertReceipt.run(key, text, formatMarker(marker), timeMs)
-    }
+    const rows = this.#rows
+    for (const resource of batch.resources.values()) rows.writeResource(resource)
+    for (const change of batch.changes) rows.writeChange(change)
+    for (const { stream, seq } of batch.movedHeads()) rows.moveHead(stream, seq)
+    for (const [key, receipt] of batch.receipts) rows.writeReceipt(key, receipt)
     this.beforeCommit()
     this.#commit.run()
   }
@@ -156,26 +114,19 @@ export class SqliteStore implements CommitStore {
   }
 
   stream(stream: string): StreamState | undefined {
-    const row = asLogRead(() => this.#stream.get(stream))
-    if (row === undefined) return undefined
-    const { epoch, head, first, version_floor: versionFloor } = row as Record<string, number>
-    return { epoch: epoch as unknown as string, head: head!, first: first!, versionFloor: versionFloor! }
+    return asLogRead(() => this.#rows.stream(stream))
   }
 
   resource(path: string): ResourceState | undefined {
-    const row = asLogRead(() => this.#resource.get(path))
-    if (row === undefined) return undefined
-    return { version: row['version'] as number, stateText: (row['state'] ?? undefined) as string | undefined }
+    return asLogRead(() => this.#rows.resource(path))
   }
 
   pathsBelow(path: string, limit: number): readonly string[] {
-    const { from, to } = rangeBelow(path)
-    return asLogRead(() => this.#pathsBelow.all(from, to, limit)).map(row => row['path'] as string)
+    return asLogRead(() => this.#rows.pathsBelow(path, limit))
   }
 
   receipt(key: string): Receipt | undefined {
-    const row = asLogRead(() => this.#receipt.get(key))
-    return row && { text: row['text'] as string, marker: parseMarker(row['marker'] as string) }
+    return asLogRead(() => this.#rows.receipt(key))
   }
 
   /** Errors: `not-found`. */

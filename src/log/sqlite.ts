@@ -44,6 +44,7 @@ import { type Relayed, SqliteReads } from './sqlite-reads.ts'
 import { type PruneStep, SqliteRetention } from './sqlite-retention.ts'
 import { openStore, type SqliteStore } from './sqlite-store.ts'
 import { SqliteStreams } from './sqlite-streams.ts'
+import { SqliteWatch } from './sqlite-watch.ts'
 
 export interface SqliteLogOptions extends GroupCommitOptions {
   /** The database file; it and its folder are made where they are missing. `<file>.guard` is kept beside it. */
@@ -139,6 +140,7 @@ class OpenSqliteLog implements SqliteLog {
   readonly #retention: SqliteRetention
   readonly #group: GroupCommit
   readonly #listeners: CommitListeners
+  readonly #watch: SqliteWatch
   readonly #onError: ReportError
   readonly #clock: PruningClock
   /** Relayed numbers that are not stored yet. */
@@ -168,13 +170,17 @@ class OpenSqliteLog implements SqliteLog {
     store.beforeCommit = () => this.#writeRelayed(this.#relayed)
     const hooks: GroupCommitHooks = {
       onCommitted: batch => {
-        this.#noteSoon()
-        this.#listeners.call(batch.movedHeads())
+        this.#told(batch.movedHeads())
       },
       onFailed: error => this.#report(error, 'commit'),
       newId: randomId,
     }
     this.#group = new GroupCommit(store, hooks, options)
+    this.#watch = new SqliteWatch(store, {
+      readHeads: () => streams.names().map(stream => store.head(stream)),
+      onMoved: heads => this.#told(heads),
+      onFailed: error => this.#report(error, 'watch'),
+    })
   }
 
   get counts(): CommitCounts {
@@ -242,8 +248,7 @@ class OpenSqliteLog implements SqliteLog {
     const before = await this.head(stream)
     await this.#steps(() => this.#retention.dropUpTo(before))
     const head = await this.#alone(() => this.#streams.renewEpoch(stream))
-    this.#noteSoon()
-    this.#listeners.call([head])
+    this.#told([head])
     return head
   }
 
@@ -260,7 +265,15 @@ class OpenSqliteLog implements SqliteLog {
     return this.close()
   }
 
+  /** Heads have moved. */
+  #told(heads: readonly Head[]): void {
+    this.#watch.note(heads)
+    this.#noteSoon()
+    this.#listeners.call(heads)
+  }
+
   async #close(): Promise<void> {
+    this.#watch.close()
     await this.#group.close()
     clearTimeout(this.#noteTimer)
     try {

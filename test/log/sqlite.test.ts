@@ -195,6 +195,23 @@ test('two logs on one file in one process wait for each other without blocking',
   assert.equal((await one.readResource('/people/1')).resource.version, 2)
 })
 
+test('what another connection commits is heard of, once, as what is committed here is', async () => {
+  await using own = await openPeople()
+  await using other = await openSqliteLog({ file: own.file })
+  const heard: string[] = []
+  const { promise, resolve } = Promise.withResolvers<void>()
+  own.onCommit(heads => {
+    for (const { seq } of heads) heard.push(`people ${seq}`)
+    if (heard.length === 3) resolve()
+  })
+  await own.write(tx => save(tx, '/people/1', { n: 1 }))
+  await other.write(tx => save(tx, '/people/2', { n: 1 }))
+  while (heard.length < 2) await new Promise(setImmediate)
+  await own.write(tx => save(tx, '/people/3', { n: 1 }))
+  await promise
+  assert.deepEqual(heard, ['people 1', 'people 2', 'people 3'])
+})
+
 test('a long pruning goes in steps, and writes go on between them', async () => {
   await using log = await openPeople()
   const works = Array.from({ length: 50 }, (_, work) =>
