@@ -244,7 +244,7 @@ export function formatMs(ms: number): string {
   return ms < 1_000 ? `${Math.round(ms)} ms` : `${(ms / 1_000).toFixed(1)} s`
 }
 
-function tryToParse(text: string): Json | undefined {
+export function tryToParse(text: string): Json | undefined {
   try {
     return JSON.parse(text) as Json
   } catch {

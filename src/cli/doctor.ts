@@ -1,13 +1,14 @@
 /**
  * `lockstep doctor <url>`: is all of it there, and does it fit together? One line for each check, and what to do next.
  *
- * It only reads. The checks are in doctor-api.ts and doctor-broker.ts.
+ * It only reads. The checks are in doctor-api.ts, doctor-health.ts and doctor-broker.ts.
  */
 import { type Command, Option } from 'commander'
 import { parseBrokerUrl, parseHeader, parseHttpUrl, parseSeconds } from './argument.ts'
 import { type Check, formatCheck } from './check.ts'
 import { checkEvents, checkFeed, checkProtocol, checkReachable, checkVersions } from './doctor-api.ts'
 import { checkBroker } from './doctor-broker.ts'
+import { checkHealth } from './doctor-health.ts'
 import { exitCodes } from './failure.ts'
 import { formatJsonLine, paintOut, printLine } from './terminal.ts'
 
@@ -62,6 +63,7 @@ async function* examine(url: URL, options: DoctorOptions): AsyncGenerator<Check>
   yield protocol.check
   const { place } = protocol
   if (place === undefined) return
+  yield await checkHealth(place, headers)
   const feed = await checkFeed(place, headers)
   yield feed.check
   yield await checkEvents(place, headers)

@@ -43,7 +43,7 @@ export async function openServedSystem(
     createFront(await openService({ resources, log, root, topicPrefix, onError }))
   const openPublisher = async (resources: readonly Resource<object>[]): Promise<Publisher> => ({
     streams: listStreams(resources),
-    service: await openService({ resources, log, broker, topicPrefix, onError }),
+    service: await openService({ resources, log, broker, root, topicPrefix, onError }),
   })
   const retired: Front[] = []
   let front = await openFront(resources)
@@ -54,7 +54,10 @@ export async function openServedSystem(
 
     async handle(exchange) {
       const isWrite = !['GET', 'HEAD', 'OPTIONS'].includes(exchange.method)
-      return isWrite && options.readOnly ? refuseWrite(exchange) : front.handle(exchange)
+      if (isWrite && options.readOnly) return refuseWrite(exchange)
+      // Only the service that publishes knows how far behind the broker is.
+      const isHealth = exchange.path === `${root}/health` && !publisher.streams.split(' ').includes('health')
+      return await (isHealth ? publisher.service : front).handle(exchange)
     },
 
     async replace(resources) {

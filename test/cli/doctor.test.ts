@@ -30,7 +30,17 @@ test('before a healthy system every check is a ✓ and the exit code 0', async t
   await system.put('ann', 'Ann')
   const { code, stdout } = await runProgram(t, ['doctor', system.api, '--broker', system.broker.url])
   assert.equal(code, 0, stdout)
-  const names = ['API', 'protocol', 'feed', 'event stream', 'versions', 'broker', 'heads', 'in step']
+  const names = [
+    'API',
+    'protocol',
+    'health',
+    'feed',
+    'event stream',
+    'versions',
+    'broker',
+    'heads',
+    'in step',
+  ]
   assert.deepEqual(
     [...stdout.matchAll(/^(.) (\S+(?: \S+)*?) {2,}/gm)].map(([, sign, name]) => [sign, name]),
     [...names.map(name => ['✓', name])],
@@ -111,6 +121,25 @@ test('a broker that is not there, and one to which the service does not publish,
   assert.equal(silent.code, 1)
   assert.equal(silent.checks['broker']?.status, 'ok')
   assert.match(silent.checks['heads']?.detail ?? '', /none came on lockstep\/head\/people within 200 ms/)
+})
+
+test('what the service says of itself is told: its broker is lost, or it says nothing', async t => {
+  const system = await openSystem(t)
+  const well = await examine(t, [`${system.api}/people`])
+  assert.match(well.checks['health']?.detail ?? '', /^the service says ok; its broker is connected, /)
+  await system.broker.close()
+  await system.put('ann', 'Ann')
+  const lost = await examine(t, [`${system.api}/people`])
+  assert.equal(lost.code, 1)
+  assert.equal(
+    lost.checks['health']?.detail,
+    'the service says degraded (broker-unreachable); its broker is not connected, and 1 change waits to be published',
+  )
+  assert.match(lost.checks['health']?.next ?? '', /Start the broker/)
+
+  const silent = await openSystem(t, { health: false })
+  const { code, checks } = await examine(t, [`${silent.api}/people`])
+  assert.deepEqual([code, checks['health']?.status], [0, 'skipped'])
 })
 
 test('heads of another database, and a broker that is behind, are found', async t => {

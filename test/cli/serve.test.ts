@@ -155,6 +155,19 @@ test('--memory keeps nothing, --read-only refuses writes', async t => {
   assert.deepEqual(await readdir(folder), ['db.json'])
 })
 
+test('/health says how far the broker is behind, also after the file has changed', async t => {
+  const folder = await temporaryFolder(t, { 'db.json': '{"posts":[{"id":1}]}' })
+  const served = await serve(t, ['db.json', '--memory'], { cwd: folder })
+  const readHealth = async (): Promise<{ status: string; streams: object; broker: object }> =>
+    (await (await fetch(`${served.api}/health`)).json()) as never
+  assert.deepEqual((await readHealth()).broker, { connected: true })
+  assert.deepEqual(Object.keys((await readHealth()).streams), ['posts'])
+  await writeFile(join(folder, 'db.json'), '{"posts":[{"id":1}],"notes":[]}')
+  await served.printed(/notes/)
+  const { status, streams } = await readHealth()
+  assert.deepEqual([status, Object.keys(streams)], ['ok', ['posts', 'notes']])
+})
+
 test('a changed file takes effect: new resources and schemas, while event streams stay open and data stays', async t => {
   const folder = await temporaryFolder(t, { 'api.yaml': lockstepFile })
   const served = await serve(t, ['api.yaml'], { cwd: folder })

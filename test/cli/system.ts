@@ -21,6 +21,7 @@ export interface System {
 export interface SystemOptions {
   readonly root?: string
   readonly topicPrefix?: string
+  readonly health?: boolean
 }
 
 export async function openSystem(t: TestContext, options: SystemOptions = {}): Promise<System> {
