@@ -43,6 +43,11 @@ export interface ResourceOptions<
   /** Items per page of the list where the request does not say, at most 1,000. @default 100 */
   readonly pageSize?: number
   /**
+   * The most items that one request looks at for a filter, an order or a count, which no index answers. A filtered page
+   * then goes on with the next request; an order or a count is refused. @default 50_000
+   */
+  readonly maxScannedItems?: number
+  /**
    * Refuses requests that would change or delete what is there without If-Match or If-None-Match (428), so that
    * nobody overwrites what they have not seen. Writes in-process are not requests. @default false
    */
@@ -66,6 +71,7 @@ export interface Resource<State extends object, Template extends string = string
   readonly generateId: () => string
   readonly maxBodyBytes: number
   readonly pageSize: number
+  readonly maxScannedItems: number
   readonly requirePreconditions: boolean
   /** Which members are texts in several languages. */
   readonly texts: Texts
@@ -118,10 +124,11 @@ export function defineResource<
     generateId: true,
     maxBodyBytes: true,
     pageSize: true,
+    maxScannedItems: true,
     requirePreconditions: true,
   })
   const { maxBodyBytes = 1_048_576, pageSize = 100, generateId = createTimeSortableId } = options
-  const { requirePreconditions = false } = options
+  const { requirePreconditions = false, maxScannedItems = 50_000 } = options
   if (typeof requirePreconditions !== 'boolean') {
     throw new LockstepError(
       'invalid-option',
@@ -130,6 +137,7 @@ export function defineResource<
   }
   checkCount(template, 'maxBodyBytes', maxBodyBytes, 1_073_741_824)
   checkCount(template, 'pageSize', pageSize, maxPageSize)
+  checkCount(template, 'maxScannedItems', maxScannedItems, 1_000_000_000)
   const { schema, texts, validate } = compileSchema(template, options.schema, options.languages)
   const resource: Resource<WithId<XStatic<StoredSchema<Schema, Languages[number]>>>, Template> = {
     template,
@@ -138,6 +146,7 @@ export function defineResource<
     generateId,
     maxBodyBytes,
     pageSize,
+    maxScannedItems,
     requirePreconditions,
     texts,
     validate,

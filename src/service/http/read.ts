@@ -12,10 +12,11 @@ import {
   showField,
 } from '../../contract/index.ts'
 import { missing } from '../mirror.ts'
-import { maxPageSize } from '../resource.ts'
 import { markerOf, negotiate, type Route, setMarker } from './context.ts'
-import { jsonType, type Reply, readCount, readFlag, readQuery } from './exchange.ts'
-import { formatVariant, readView, showTexts, type ViewQuery, viewParameters } from './view.ts'
+import { jsonType, type Reply, readQuery } from './exchange.ts'
+import { formatListVariant, formatNextQuery, isPlain, type ListQuery, readListQuery } from './list-query.ts'
+import { type ScannedPage, scanList } from './list-scan.ts'
+import { formatVariant, readView, showTexts, viewParameters } from './view.ts'
 
 export async function readItem(route: Route): Promise<Reply> {
   const { context, exchange, target, headers } = route
@@ -34,22 +35,22 @@ export async function readItem(route: Route): Promise<Reply> {
 }
 
 export async function readList(route: Route): Promise<Reply> {
-  const { context, exchange, target, resource, headers } = route
+  const { exchange, resource, headers } = route
   negotiate(exchange, ['application/json'])
-  const query = readQuery(exchange.query, ['limit', 'after', 'versions', ...viewParameters(resource)])
-  const view = readView(route, query)
-  const limit = readCount('limit', query.limit, { fallback: resource.pageSize, max: maxPageSize })
-  const withVersions = readFlag('versions', query.versions)
-  const afterPath = query.after === undefined ? undefined : pathAfter(target, query.after)
-  const { head, items, more } = await context.log.readCollection(target.path, { afterPath, limit })
+  const query = readListQuery(resource, exchange.query)
+  const view = readView(route, query.view)
+  const { head, isSteady, items, next, count } = await readPage(route, query)
   setMarker(route, markerOf(head))
   await checkParent(route)
-  const tag = formatCollectionTag(head.epoch, head.seq, formatVariant(view))
-  headers['etag'] = tag
+  const variant = [formatVariant(view), formatListVariant(query)].filter(part => part !== '').join(';')
+  // What was put together while others wrote is no representation that a tag could name.
+  const tag = isSteady ? formatCollectionTag(head.epoch, head.seq, variant) : undefined
+  if (tag !== undefined) headers['etag'] = tag
   headers['cache-control'] = 'no-cache'
-  if (more) headers['link'] += `, <${nextPageUrl(route, items.at(-1)!.path, limit, query)}>; rel="next"`
+  if (next !== undefined) headers['link'] += `, <${nextPageUrl(route, query, next)}>; rel="next"`
   if (isUnchanged(route, tag)) return { status: 304, headers }
-  if (withVersions) headers['lockstep-versions'] = items.map(item => item.version).join(',')
+  if (query.versions) headers['lockstep-versions'] = items.map(item => item.version).join(',')
+  if (count !== undefined) headers['lockstep-count'] = String(count)
   headers['content-type'] = jsonType
   // One item per line: readable in a terminal, and the stored texts are served as they are.
   const texts = showTexts(
@@ -61,6 +62,18 @@ export async function readList(route: Route): Promise<Reply> {
   return { status: 200, headers, body }
 }
 
+async function readPage({ context, target, resource }: Route, query: ListQuery): Promise<ScannedPage> {
+  const afterPath = query.after === undefined ? undefined : pathAfter(target, query.after)
+  if (!isPlain(query)) {
+    const { maxScannedItems } = resource
+    return await scanList(context.log, { collectionPath: target.path, afterPath, query, maxScannedItems })
+  }
+  const { limit } = query
+  const { head, items, more } = await context.log.readCollection(target.path, { afterPath, limit })
+  const next = more ? { afterPath: items.at(-1)!.path } : undefined
+  return { head, isSteady: true, items, next, count: undefined }
+}
+
 /** Errors: `invalid-query` where the id is empty, `invalid-path` where it cannot be one. */
 function pathAfter({ segments }: ParsedPath, id: string): string {
   if (id !== '') return formatPath([...segments, id]).path
@@ -68,12 +81,12 @@ function pathAfter({ segments }: ParsedPath, id: string): string {
 }
 
 /** Evaluates the request's conditions against what is there (RFC 9110 §13.2.2). Errors: `precondition-failed`. */
-function isUnchanged({ exchange }: Route, tag: string): boolean {
+function isUnchanged({ exchange }: Route, tag: string | undefined): boolean {
   const ifMatch = exchange.header('if-match')
   if (ifMatch !== undefined && !satisfiesIfMatch(ifMatch, tag)) {
     throw new LockstepError(
       'precondition-failed',
-      `If-Match: ${showField(ifMatch)} does not hold; the ETag is ${tag}.`,
+      `If-Match: ${showField(ifMatch)} does not hold; the ETag is ${tag ?? 'none'}.`,
     )
   }
   const ifNoneMatch = exchange.header('if-none-match')
@@ -93,12 +106,9 @@ async function checkParent(route: Route): Promise<void> {
 
 function nextPageUrl(
   { context, target }: Route,
-  lastPath: string,
-  limit: number,
-  { versions, fields, lang }: ViewQuery & { readonly versions?: string },
+  query: ListQuery,
+  next: NonNullable<ScannedPage['next']>,
 ): string {
-  const parameters = new URLSearchParams({ limit: String(limit) })
-  for (const [name, value] of Object.entries({ versions, fields, lang }))
-    if (value !== undefined) parameters.set(name, value)
-  return `${context.root}${target.path}?${parameters}&after=${lastSegmentOf(lastPath)}`
+  const place = 'afterPath' in next ? { after: lastSegmentOf(next.afterPath) } : next
+  return `${context.root}${target.path}?${formatNextQuery(query, place)}`
 }

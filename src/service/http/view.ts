@@ -148,6 +148,7 @@ export function checkMember(schema: Readonly<JsonObject>, path: readonly string[
   )
 }
 
-export function shorten(text: string): string {
-  return text.length <= maxVariantChars ? text : createHash('sha256').update(text).digest('base64url')
+/** A long text as its hash, so that an ETag stays short. */
+export function shorten(text: string, maxChars: number = maxVariantChars): string {
+  return text.length <= maxChars ? text : createHash('sha256').update(text).digest('base64url')
 }
