@@ -1,5 +1,6 @@
 /** Metrics, with prom-client as it is. */
 import assert from 'node:assert/strict'
+import { readFileSync } from 'node:fs'
 import { test } from 'node:test'
 import * as client from 'prom-client'
 import {
@@ -10,7 +11,13 @@ import {
   relayChannel,
   requestChannel,
 } from '../../src/contract/index.ts'
-import { createPrometheusMetrics, type Labels, type Metrics, startMetrics } from '../../src/observe/index.ts'
+import {
+  createPrometheusMetrics,
+  type Labels,
+  type MetricDescription,
+  type Metrics,
+  startMetrics,
+} from '../../src/observe/index.ts'
 import { openObservedSystem } from '../support/observed.ts'
 import { eventually } from '../support/service.ts'
 
@@ -124,6 +131,20 @@ test('no label is ever an id: as many series as there are routes, streams, statu
     [...labels].filter(label => label.includes('secret')),
     [],
   )
+})
+
+test('docs/observability.md names each metric with its labels, and no other', () => {
+  const made: string[] = []
+  const note = ({ name, labels }: MetricDescription): (() => void) => {
+    made.push([name, ...labels].join(' '))
+    return () => {}
+  }
+  startMetrics({ counter: note, histogram: note, gauge: note })()
+  const text = readFileSync(new URL('../../docs/observability.md', import.meta.url), 'utf8')
+  const told = [...text.matchAll(/^\| `(lockstep_\w+)` \| ([^|]*)\|/gm)].map(([, name, labels]) =>
+    [name, ...labels!.matchAll(/\w+/g)].join(' '),
+  )
+  assert.deepEqual(told.sort(), made.sort())
 })
 
 test('what is no prom-client, and no metrics, is refused; names that are taken are prom-client’s to refuse', () => {
