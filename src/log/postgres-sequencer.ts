@@ -44,7 +44,7 @@ function numberSql(schema: string, limit: number): string {
       FROM ${pendingSql(schema)}
     ), step AS (
       SELECT * FROM pending
-      WHERE last <= (SELECT max(last) FROM (SELECT last FROM pending ORDER BY last, id LIMIT ${limit}) AS some)
+      WHERE last <= (SELECT max(last) FROM (SELECT last FROM pending ORDER BY last, id LIMIT ${limit}) AS nearest)
     ), numbered AS (
       SELECT id, stream, head + row_number() OVER (PARTITION BY stream ORDER BY last, id) AS seq FROM step
     ), moved AS (
