@@ -122,7 +122,7 @@ export class Batch {
       )
     }
     const tx = changes.length > 1 ? { id: this.#options.newId(), n: changes.length } : undefined
-    const openTexts = changes.map(change => formatOpen(change, tx))
+    const openTexts = changes.map(change => formatOpenChange(change, tx))
     for (const [index, change] of changes.entries()) {
       const stream = streamOf(change.path)
       const seq = ++this.#stream(stream).head
@@ -346,7 +346,11 @@ function describe({ stateText }: Known): string {
   return stateText === undefined ? 'nothing is there' : 'it is there'
 }
 
-function formatOpen(change: NewChange, tx: { readonly id: string; readonly n: number } | undefined): string {
+/** The message of a change without its id; `tx` where the transaction made several. */
+export function formatOpenChange(
+  change: NewChange,
+  tx: { readonly id: string; readonly n: number } | undefined,
+): string {
   return formatOpenMessage({
     event: change.event,
     resource: change.path,
