@@ -7,9 +7,9 @@ import {
   type Channel,
   checkMethods,
   checkOptions,
+  type ErrorCode,
   type ErrorMessage,
   errorChannel,
-  errorCodes,
   type FollowerMessage,
   followerChannel,
   isLockstepError,
@@ -66,11 +66,13 @@ function hear<Message>(channel: Channel<Message>, log: (message: Message) => voi
   return () => channel.unsubscribe(subscriber)
 }
 
-/** What goes by itself, such as a broker that is down, is a warning. */
+/** What is tried again until it goes, and is no fault of this process. */
+const passing: ReadonlySet<ErrorCode> = new Set(['broker-unreachable', 'api-unreachable', 'timeout'])
+
 function logError(logger: Logger, { error, stage }: ErrorMessage): void {
   const code = isLockstepError(error) ? error.code : undefined
   const text = error instanceof Error ? error.message : String(error)
-  const level = code !== undefined && errorCodes[code].retry ? 'warn' : 'error'
+  const level = code !== undefined && passing.has(code) ? 'warn' : 'error'
   logger[level]({ err: error, stage, code }, `${stage}: ${text}`)
 }
 

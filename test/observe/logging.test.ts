@@ -54,7 +54,7 @@ test('an error is a line with its stack, code and stage; what goes by itself is 
   const printed = mock.method(console, 'error', () => {})
   const stop = startLogging(logger)
   errorChannel.publish({
-    error: new LockstepError('log-replaced', 'The file was replaced.'),
+    error: new LockstepError('log-failed', 'The disk is full.'),
     stage: 'commit',
   })
   errorChannel.publish({
@@ -68,7 +68,7 @@ test('an error is a line with its stack, code and stage; what goes by itself is 
   assert.deepEqual(
     lines.map(({ level, msg, stage, code }) => [level, msg, stage, code]),
     [
-      [50, 'commit: The file was replaced.', 'commit', 'log-replaced'],
+      [50, 'commit: The disk is full.', 'commit', 'log-failed'],
       [40, 'broker: No broker listens.', 'broker', 'broker-unreachable'],
       [50, 'feed: odd', 'feed', undefined],
     ],

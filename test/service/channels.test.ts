@@ -138,6 +138,7 @@ test('an application whose cause cannot be used, or throws, is told, and the wri
     },
   ]
   await using api = await openTestService({ resources: [projects], cause: () => causes.shift()?.() })
+  await assert.rejects(openTestService({ cause: 'r1' as never }), { code: 'invalid-option' })
   for (const _ of [1, 2]) assert.equal((await api.ask('POST', '/projects', put)).status, 201)
   assert.deepEqual(
     api.errors.splice(0).map(({ error, stage }) => [stage, (error as Error).message]),

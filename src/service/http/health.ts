@@ -11,13 +11,14 @@ export async function replyWithHealth(
   headers: Record<string, string>,
 ): Promise<Reply> {
   const { method } = exchange
-  headers['allow'] = 'GET, HEAD, OPTIONS'
-  if (method === 'OPTIONS') return { status: 204, headers }
   if (method !== 'GET' && method !== 'HEAD') {
-    const allowed = `Allowed: ${headers['allow']}.`
-    throw new LockstepError('method-not-allowed', `${quote(method)} is not allowed on /health. ${allowed}`)
+    headers['allow'] = 'GET, HEAD, OPTIONS'
+    if (method === 'OPTIONS') return { status: 204, headers }
+    throw new LockstepError(
+      'method-not-allowed',
+      `${quote(method)} is not allowed on /health. Allowed: ${headers['allow']}.`,
+    )
   }
-  delete headers['allow']
   negotiate(exchange, ['application/json'])
   readQuery(exchange.query, [])
   const health = await read()
