@@ -1,0 +1,110 @@
+/**
+ * When a page connects, waits, doubts and gives up a connection: pure, with `now` and randomness as inputs.
+ *
+ * It knows nothing of what travels. A page that is put away (back/forward cache) disconnects and comes back with what it holds in
+ * memory; one that slept notices by the clock that its connection may be dead, asks, and does not wait long for an answer.
+ */
+export type TransportName = 'websocket' | 'sse'
+
+export interface ConnectionState {
+  /** `waiting` for the next try; `away` while the browser keeps the page for later; `ended` for good. */
+  readonly phase: 'connecting' | 'open' | 'waiting' | 'away' | 'ended'
+  readonly transport: TransportName
+  /** Tries since the last connection that was of use. */
+  readonly failures: number
+  /** When `wake` is due. */
+  readonly wakeAt: number
+  /** When something was heard last. */
+  readonly heardAt: number
+}
+
+export type ConnectionEvent =
+  /**
+   * `start` also brings back a page that was away. `heard` comes with each frame, `settled` when one told that the page has everything.
+   * `wake` is the timer. `doubt` says that the connection may be dead. `leave` puts the page away, `end` ends it.
+   */
+  | { readonly type: 'start' | 'heard' | 'settled' | 'wake' | 'doubt' | 'leave' | 'end' }
+  /** It could not be made, or broke. `retryMs` is the bridge's wish for the earliest next try. */
+  | { readonly type: 'lost'; readonly retryMs?: number }
+
+/** `ask` says something that the other side has to answer. */
+export type ConnectionAction = 'connect' | 'disconnect' | 'ask'
+
+export interface ConnectionTimes {
+  /** How long a connection may take to say its first word. */
+  readonly connectMs: number
+  /** After so long without a word it is dead. */
+  readonly silenceMs: number
+  /** How long the answer to a doubt may take. */
+  readonly answerMs: number
+  /** The next try comes within 0 … min(most, first · 2ⁿ). */
+  readonly firstRetryMs: number
+  readonly mostRetryMs: number
+}
+
+export const connectionTimes: ConnectionTimes = {
+  connectMs: 10_000,
+  silenceMs: 45_000,
+  answerMs: 5_000,
+  firstRetryMs: 500,
+  mostRetryMs: 30_000,
+}
+/** After so many tries in vain it is the other transport's turn. */
+const triesPerTransport = 2
+
+export const unconnected: ConnectionState = {
+  phase: 'waiting',
+  transport: 'websocket',
+  failures: 0,
+  wakeAt: Infinity,
+  heardAt: 0,
+}
+
+type Step = readonly [ConnectionState, ...ConnectionAction[]]
+
+/** The state after an event, and what is to be done for it. `random` is in [0, 1). */
+export function stepConnection(
+  state: ConnectionState,
+  event: ConnectionEvent,
+  { now, random, times = connectionTimes }: { now: number; random: number; times?: ConnectionTimes },
+): Step {
+  const { phase } = state
+  const isUp = phase === 'connecting' || phase === 'open'
+  const connecting: ConnectionState = { ...state, phase: 'connecting', wakeAt: now + times.connectMs }
+  const failed = (retryMs = 0): ConnectionState => wait(state, now + retryMs, random, times)
+  if (phase === 'ended') return [state]
+  switch (event.type) {
+    case 'start':
+      return isUp ? [state] : [connecting, 'connect']
+    case 'heard':
+    case 'settled': {
+      if (!isUp) return [state]
+      const failures = event.type === 'settled' ? 0 : state.failures
+      return [{ ...state, phase: 'open', failures, heardAt: now, wakeAt: now + times.silenceMs }]
+    }
+    case 'lost':
+      return isUp ? [failed(event.retryMs), 'disconnect'] : [state]
+    case 'wake':
+      // A timer may come early, or late after a sleep; only the clock counts.
+      if (now < state.wakeAt) return [state]
+      return isUp ? [failed(), 'disconnect'] : [connecting, 'connect']
+    case 'doubt':
+      if (phase === 'waiting') return [connecting, 'connect']
+      if (phase !== 'open') return [state]
+      if (now - state.heardAt > times.silenceMs) return [connecting, 'disconnect', 'connect']
+      return [{ ...state, wakeAt: Math.min(state.wakeAt, now + times.answerMs) }, 'ask']
+    case 'leave':
+    case 'end':
+      return [{ ...state, phase: event.type === 'end' ? 'ended' : 'away', wakeAt: Infinity }, 'disconnect']
+  }
+}
+
+/** Full jitter, so that thousands of pages do not come back at one moment; never before the bridge wants it. */
+function wait(state: ConnectionState, from: number, random: number, times: ConnectionTimes): ConnectionState {
+  const failures = state.failures + 1
+  const windowMs = Math.min(times.mostRetryMs, times.firstRetryMs * 2 ** (failures - 1))
+  const isOthersTurn = state.phase === 'connecting' && failures % triesPerTransport === 0
+  const other = state.transport === 'sse' ? 'websocket' : 'sse'
+  const transport = isOthersTurn ? other : state.transport
+  return { ...state, phase: 'waiting', failures, transport, wakeAt: from + random * windowMs }
+}

@@ -1,0 +1,53 @@
+/** Brings what changed into the document, many changes in one write: before the next frame, or soon where none is drawn. */
+import { type Written, writeBindings } from './bound-elements.ts'
+import type { LiveChange, PageCopy } from './page-copy.ts'
+import type { Views } from './views.ts'
+
+/** A page in the background draws no frames. */
+const longestDelayMs = 250
+/** More patches of one resource that is not held do not wait. */
+const maxPatches = 100
+
+export class PageWriter {
+  readonly #views: Views | undefined
+  readonly #onError: (error: unknown) => void
+  #pending = new Map<string, Written>()
+  #timer: ReturnType<typeof setTimeout> | undefined
+
+  constructor(views: Views | undefined, onError: (error: unknown) => void) {
+    this.#views = views
+    this.#onError = onError
+  }
+
+  /** Writes a change together with those that come in the same moment. */
+  add({ path, state, event, changes }: LiveChange, copy: PageCopy): void {
+    const before = this.#pending.get(path)?.patches ?? []
+    const patches = state || !changes ? [] : [...before, changes]
+    this.#pending.set(path, { state, isGone: event === 'deleted', patches })
+    const write = (): void => this.#write(copy)
+    if (patches.length > maxPatches) write()
+    if (this.#timer) return
+    this.#timer = setTimeout(write, longestDelayMs)
+    requestAnimationFrame(write)
+  }
+
+  /** Writes all that the page holds: after a refresh. */
+  writeAll(copy: PageCopy): void {
+    this.#pending.clear()
+    writeBindings(path => {
+      const { state, isGone = false } = copy.entries.get(path) ?? {}
+      return state || isGone ? { state, isGone, patches: [] } : undefined
+    }, this.#onError)
+    this.#views?.render(copy, undefined, this.#onError)
+  }
+
+  #write(copy: PageCopy): void {
+    clearTimeout(this.#timer)
+    this.#timer = undefined
+    const pending = this.#pending
+    if (pending.size === 0) return
+    this.#pending = new Map()
+    writeBindings(path => pending.get(path), this.#onError)
+    this.#views?.render(copy, new Set(pending.keys()), this.#onError)
+  }
+}

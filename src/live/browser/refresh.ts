@@ -1,0 +1,143 @@
+/**
+ * Taking new baselines: the page is fetched again past every cache, its tag taken over, and with it the parts that the server rendered.
+ *
+ * Loaded where a page needs it. It never goes round in a loop: refresh-pace.ts says how often, a page that is older than the one
+ * shown is not taken, and from the second try on another URL is asked for, for caches that do not listen. PROTOCOL.md §9.13.
+ */
+import { LiveError } from './live-error.ts'
+import { type RefreshPace, refreshWaitMs } from './refresh-pace.ts'
+import { readTag, type Tag } from './tag.ts'
+import { trustMarkup } from './trusted-markup.ts'
+
+/** The page as the refresher knows it. */
+export interface RefreshedPage {
+  /** Stops taking what comes: it would be judged against the old page and lost in the new one, and comes again after the next hello. */
+  pause(): void
+  /** Takes the new tag, where it is not older than what the page holds; else gives `false`. */
+  take(tag: Tag): boolean
+  /** Makes nodes the content of an element. */
+  fill(element: Element, content: DocumentFragment): void
+  /** Shows all that it holds; `false` where that is not all that it has to show. */
+  show(): boolean
+  /** Goes on, with the new tag or with the old one. */
+  resume(): void
+  /** The refresher's `reason` or `isRunning` changed. */
+  update(): void
+  fail(error: unknown): void
+}
+
+const fetchTimeoutMs = 20_000
+
+export class Refresher {
+  /** Why a refresh is wanted; `''` where none is. */
+  reason = ''
+  isRunning = false
+  readonly #page: RefreshedPage
+  #pace: RefreshPace = recallPace()
+  #timer: ReturnType<typeof setTimeout> | undefined
+
+  constructor(page: RefreshedPage) {
+    this.#page = page
+  }
+
+  /** Wants a refresh, as soon as the pace allows it. */
+  request(reason: string): void {
+    this.reason ||= reason
+    if (!this.isRunning) {
+      const refresh = (): Promise<void> => this.refresh().catch(error => this.#page.fail(error))
+      this.#timer ??= setTimeout(refresh, refreshWaitMs(this.#pace, reason, Date.now(), Math.random()))
+    }
+    this.#page.update()
+  }
+
+  /** The page is live: the last refresh helped. */
+  settle(): void {
+    this.#pace = { ...this.#pace, count: Math.min(1, this.#pace.count) }
+  }
+
+  stop(): void {
+    clearTimeout(this.#timer)
+    this.#timer = undefined
+  }
+
+  /** Refreshes now. Errors: `api-unreachable`, `api-refused`, `position-ahead`. */
+  async refresh(): Promise<void> {
+    if (this.isRunning) return
+    this.stop()
+    this.isRunning = true
+    this.#page.pause()
+    this.#page.update()
+    try {
+      await this.#refresh()
+      this.reason = ''
+    } finally {
+      this.isRunning = false
+      if (this.reason) this.request(this.reason)
+      this.#page.resume()
+    }
+  }
+
+  async #refresh(): Promise<void> {
+    this.#pace = { lastAt: Date.now(), count: this.#pace.count + 1 }
+    rememberPace(this.#pace)
+    const fresh = await fetchPage(this.#pace.count)
+    const tag = readTag(fresh)
+    // Another page has come in its place, such as one to sign in.
+    if (tag === undefined) return location.reload()
+    if (!this.#page.take(tag)) {
+      throw new LiveError(
+        'position-ahead',
+        'The page that came is older than the one shown: a cache does not listen.',
+      )
+    }
+    let hasParts = false
+    for (const part of document.querySelectorAll('[data-live-part][id]')) {
+      const other = fresh.getElementById(part.id)
+      if (!other) continue
+      const content = document.createDocumentFragment()
+      content.append(...other.childNodes)
+      this.#page.fill(part, content)
+      hasParts = true
+    }
+    if (!this.#page.show() && !hasParts) location.reload()
+  }
+}
+
+async function fetchPage(attempt: number): Promise<Document> {
+  const url = new URL(location.href)
+  url.hash = ''
+  if (attempt > 1) url.searchParams.set('_fresh', `${Math.random()}`.slice(2))
+  const headers = { accept: 'text/html' }
+  const signal = AbortSignal.timeout(fetchTimeoutMs)
+  const response = await fetch(url, { cache: 'reload', headers, signal }).catch(cause => {
+    throw new LiveError('api-unreachable', 'The page could not be fetched again.', cause)
+  })
+  if (!response.ok) {
+    throw new LiveError(
+      'api-refused',
+      `The page could not be fetched again: the answer was ${response.status}.`,
+    )
+  }
+  return new DOMParser().parseFromString(trustMarkup(await response.text()), 'text/html')
+}
+
+const storageKey = `lockstep-refreshed ${globalThis.location?.pathname}`
+
+/** Where nothing may be stored, the pace is kept while the page is there. */
+function recallPace(): RefreshPace {
+  try {
+    const text = sessionStorage.getItem(storageKey)
+    if (text !== null) return { lastAt: Number(text), count: 1 }
+  } catch {
+    // As above.
+  }
+  return { lastAt: 0, count: 0 }
+}
+
+function rememberPace({ lastAt }: RefreshPace): void {
+  try {
+    sessionStorage.setItem(storageKey, `${lastAt}`)
+  } catch {
+    // As above.
+  }
+}

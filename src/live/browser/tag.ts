@@ -1,0 +1,34 @@
+/** The tag that a server puts into a page: where the bridge is, what to follow, from where on, and what is shown. PROTOCOL.md §9.1. */
+import { LiveError } from './live-error.ts'
+import type { Held } from './page-copy.ts'
+import type { Followed } from './page-session.ts'
+
+export interface Tag {
+  /** The URL of the bridge, relative to the page. */
+  readonly live: string
+  readonly follow: readonly Followed[]
+  readonly marker: string
+  readonly held: Held
+  readonly ticket?: string
+  /** Where a ticket is made anew. */
+  readonly renew?: string
+}
+
+/** Reads the tag of a document; `undefined` where it has none. Errors: `invalid-option`. */
+export function readTag(document: Document): Tag | undefined {
+  const element = document.querySelector('script[type="application/json"][data-live]')
+  if (element === null) return undefined
+  let tag: Partial<Tag> | undefined
+  try {
+    tag = JSON.parse(element.textContent)
+  } catch {
+    // Told below, together with what is JSON and no tag.
+  }
+  if (typeof tag?.live !== 'string' || !Array.isArray(tag.follow) || typeof tag.marker !== 'string') {
+    throw new LiveError(
+      'invalid-option',
+      'The tag <script type="application/json" data-live> cannot be read. Let the page helper make it.',
+    )
+  }
+  return { ...tag, live: tag.live, follow: tag.follow, marker: tag.marker, held: tag.held ?? {} }
+}
