@@ -73,6 +73,8 @@ test('npm start runs three services and a broker, survives the kill of a service
   const [, brokerUrl] = await first.printed(/broker +(mqtt:\S+)/)
   const [, pagesUrl] = await first.printed(/pages +(http:\S+)/)
   assert.equal((await getJson(`${usersUrl}/johndoe`))['name'], 'John Doe')
+  const health = await getJson(new URL('/health', usersUrl).href)
+  assert.deepEqual([health['status'], health['broker']], ['ok', { connected: true }])
   assert.match(await (await fetch(pagesUrl!)).text(), /<h1>Lockstep<\/h1>/)
 
   await using broker = await connectMqtt(brokerUrl!)
