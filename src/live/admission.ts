@@ -19,7 +19,7 @@ export class Admission {
   readonly #maxConnections: number
   readonly #maxPerAddress: number
   readonly #perSecond: number
-  readonly #addresses = new Map<string, number>()
+  readonly #addresses = new Map<string, { readonly address: string; count: number }>()
   #connections = 0
   #tokens: number
   #filledMs: number
@@ -39,28 +39,30 @@ export class Admission {
     return this.#connections
   }
 
-  /** Takes a connection, which {@link leave} gives back. Errors: `overloaded`. */
-  enter(address: string, nowMs: number): void {
-    const own = this.#addresses.get(address) ?? 0
-    this.#tokens = Math.min(
-      this.#perSecond,
-      this.#tokens + ((nowMs - this.#filledMs) / 1_000) * this.#perSecond,
-    )
+  /** Takes a connection, which {@link leave} gives back with what this returned: one text for all of an address. Errors: `overloaded`. */
+  enter(address: string, nowMs: number): string {
+    const own = this.#addresses.get(address) ?? { address, count: 0 }
+    const arrived = ((nowMs - this.#filledMs) / 1_000) * this.#perSecond
+    this.#tokens = Math.min(this.#perSecond, this.#tokens + arrived)
     this.#filledMs = nowMs
     if (this.#connections >= this.#maxConnections)
       throw overloaded(`${this.#maxConnections} pages are connected`)
-    if (own >= this.#maxPerAddress) throw overloaded(`${own} pages are connected from one address`)
+    if (own.count >= this.#maxPerAddress)
+      throw overloaded(`${own.count} pages are connected from one address`)
     if (this.#tokens < 1) throw overloaded(`${this.#perSecond} pages have connected within a second`)
     this.#tokens -= 1
     this.#connections += 1
-    this.#addresses.set(address, own + 1)
+    own.count += 1
+    this.#addresses.set(address, own)
+    return own.address
   }
 
   leave(address: string): void {
-    const own = this.#addresses.get(address) ?? 0
+    const own = this.#addresses.get(address)
+    if (own === undefined) return
     this.#connections -= 1
-    if (own > 1) this.#addresses.set(address, own - 1)
-    else this.#addresses.delete(address)
+    own.count -= 1
+    if (own.count === 0) this.#addresses.delete(address)
   }
 
   /** When a page should come back: a random moment, in so long a window that all of them would fit at half the rate. */

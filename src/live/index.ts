@@ -1,6 +1,6 @@
 /** The live part: bridges that keep pages live, and what a server needs to render such pages. */
 export type { AccessOptions, AccessQuestion } from './access.ts'
-export { type Bridge, type BridgeHealth, mountBridge, openBridge, type StreamHealth } from './bridge.ts'
+export { type Bridge, type BridgeHealth, mountBridge, openBridge } from './bridge.ts'
 export type { BridgeLimits, BridgeOptions } from './bridge-options.ts'
 export type { Clock } from './clock.ts'
 export type { Counters } from './counters.ts'
@@ -15,6 +15,7 @@ export {
 } from './page.ts'
 export type { HoldReason, RefreshReason } from './seat.ts'
 export type { ApiPlace, LiveSource } from './source.ts'
+export type { StreamHealth } from './stream-keepers.ts'
 export { formatTag, type Held, type TagContent } from './tag.ts'
 export { createTickets, type Grant, type TicketKey, type Tickets, type TicketsOptions } from './ticket.ts'
 export type { Follow } from './view.ts'

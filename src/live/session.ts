@@ -20,7 +20,7 @@ import {
 } from './frame.ts'
 import type { LiveStream } from './live-stream.ts'
 import { type Form, Parcel } from './parcel.ts'
-import { toViews } from './view.ts'
+import { toViews, type View } from './view.ts'
 
 /** What a session needs of its transport. */
 export interface Wire {
@@ -54,6 +54,13 @@ export interface SessionHost {
   onEnd(session: Session): void
 }
 
+/** Where a session comes from. */
+export interface SessionOrigin {
+  readonly address: string
+  /** Who it is, where the application can tell. */
+  readonly audience: string | undefined
+}
+
 const ping = new Parcel([pingFrame])
 const noSeats: readonly Seat[] = []
 /** After a question to `authorize` failed. */
@@ -62,8 +69,10 @@ const recheckAgainMs = 5_000
 export class Session implements Outlet {
   readonly #host: SessionHost
   readonly #wire: Wire
-  /** Who the connection comes from, where the application can tell. */
+  /** Who it is, where the application can tell. */
   readonly #audience: string | undefined
+  /** Under which it is counted. */
+  readonly address: string
   #phase: 'greeting' | 'checking' | 'open' | 'closed' = 'greeting'
   #seats: readonly Seat[] = noSeats
   #lease: Lease | undefined
@@ -76,13 +85,18 @@ export class Session implements Outlet {
   /** Since when it takes no more; 0 where it does. */
   #slowSinceMs = 0
 
-  constructor(host: SessionHost, wire: Wire, audience: string | undefined) {
+  constructor(host: SessionHost, wire: Wire, { address, audience }: SessionOrigin) {
     this.#host = host
     this.#wire = wire
+    this.address = address
     this.#audience = audience
     this.#heardMs = host.now()
     // Spread, so that pages which came together are not pinged together.
     this.#pingMs = this.#heardMs + host.limits.pingEveryMs * (0.5 + host.random() / 2)
+  }
+
+  get form(): Form {
+    return this.#wire.form
   }
 
   get isOpen(): boolean {
@@ -210,7 +224,7 @@ export class Session implements Outlet {
   /** Looks at the lease now, where it is that of this audience. */
   recheck(audience: string | undefined): void {
     if (this.#phase !== 'open' || !this.#host.access.canRecheck) return
-    if (audience === undefined || this.#lease?.audience === audience) this.#renew(undefined)
+    if (audience === undefined || audience === this.#lease?.audience) this.#renew(undefined)
   }
 
   #open(hello: Hello, lease: Lease): void {
@@ -228,14 +242,20 @@ export class Session implements Outlet {
     this.#phase = 'open'
     this.#lease = lease
     this.send(new Parcel([formatWelcome({ pingEveryMs, deadAfterMs, leaseMs: this.#leaseMs() })]))
-    const seats: Seat[] = []
-    this.#seats = seats
-    for (const view of views) {
-      const { stream } = streams.get(view.stream)!
-      const position = hello.positions.get(view.stream)
-      if (position !== undefined || hello.isFromNow) seats.push(stream.seat(this, view, position))
-      else this.#refuse(stream)
-    }
+    // Of exactly its length: an array that is pushed to has room for many more.
+    this.#seats = views.flatMap(view => this.#seat(view, hello)).slice()
+    // The same texts for all pages that follow the same, where there is a reason to keep them at all.
+    const follow = this.#seats.flatMap(seat => seat.channel.view.follows)
+    this.#lease = this.#host.access.isLeased ? { ...lease, follow } : undefined
+    if (this.#slowSinceMs > 0) this.#suspend()
+  }
+
+  #seat(view: View, { positions, isFromNow }: Hello): readonly Seat[] {
+    const { stream } = this.#host.streams.get(view.stream)!
+    const position = positions.get(view.stream)
+    if (position !== undefined || isFromNow) return [stream.seat(this, view, position)]
+    this.#refuse(stream)
+    return []
   }
 
   #refuse({ name, backlog }: LiveStream): void {
@@ -248,6 +268,10 @@ export class Session implements Outlet {
   #slowDown(): void {
     this.#slowSinceMs = this.#host.now()
     this.#host.counters.slow += 1
+    this.#suspend()
+  }
+
+  #suspend(): void {
     for (const seat of this.#seats) this.#streamOf(seat).suspend(seat)
   }
 
@@ -261,12 +285,13 @@ export class Session implements Outlet {
   }
 
   #leaseMs(): number | undefined {
-    const untilMs = this.#lease!.untilMs
+    const untilMs = this.#lease?.untilMs ?? Number.POSITIVE_INFINITY
     return Number.isFinite(untilMs) ? Math.max(0, Math.round(untilMs - this.#host.now())) : undefined
   }
 
   #checkLease(nowMs: number): void {
-    const lease = this.#lease!
+    const lease = this.#lease
+    if (lease === undefined) return
     if (nowMs >= lease.untilMs) {
       this.fail(
         this.#host.access.canRecheck
@@ -280,8 +305,8 @@ export class Session implements Outlet {
   }
 
   #renew(ticket: string | undefined): void {
-    if (this.#phase !== 'open' || this.#isRenewing) return
-    const before = this.#lease!
+    const before = this.#lease
+    if (this.#phase !== 'open' || this.#isRenewing || before === undefined) return
     const turn = this.#hellos
     this.#isRenewing = true
     this.#host.access

@@ -66,7 +66,7 @@ export function startStreamKeeper(options: StreamKeeperOptions): StreamKeeper {
   )
   const stream = new LiveStream({
     ...options,
-    now: () => clock.now(),
+    now: () => Math.round(clock.now()),
     fills,
     ask: () => readSoon(askEveryMs),
     onError,

@@ -47,6 +47,20 @@ export function acceptWebSocket(
   return new WebSocketWire(socket, maxFrameBytes)
 }
 
+/** Answers a handshake with what an HTTP client understands. */
+export function refuseWebSocket(socket: Duplex, { status, headers, body }: Refusal): void {
+  const lines = Object.entries({ ...headers, connection: 'close', 'content-length': Buffer.byteLength(body) })
+  socket.end(
+    `HTTP/1.1 ${status} Refused\r\n${lines.map(line => line.join(': ')).join('\r\n')}\r\n\r\n${body}`,
+  )
+}
+
+export interface Refusal {
+  readonly status: number
+  readonly headers: Readonly<Record<string, string>>
+  readonly body: string
+}
+
 export class WebSocketWire implements Wire {
   readonly form = 'websocket'
   readonly #socket: Duplex
