@@ -12,4 +12,6 @@ export {
   type PostgresQuery,
   type PostgresResult,
 } from './postgres.ts'
+export { record } from './record.ts'
+export type { Recorded, RecordedChange } from './recorded-change.ts'
 export { openSqliteLog, type SqliteLog, type SqliteLogOptions } from './sqlite.ts'
