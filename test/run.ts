@@ -25,6 +25,8 @@ if (files.length === 0) {
 
 const isCi = process.env['CI'] === 'true'
 const skipped: string[] = []
+/** What a program that is tested does not offer; its reason begins with "cannot: ". */
+const notOffered: string[] = []
 const empty: string[] = []
 let success = false
 let testCount = 0
@@ -51,7 +53,11 @@ async function* collect(source: AsyncIterable<TestEvent>): AsyncGenerator<TestEv
     if (type === 'test:pass') {
       // Node reports a file without tests as one test with the file's name.
       if (data.file !== undefined && data.name === data.file) empty.push(relative(data.file))
-      if (data.skip) skipped.push(`${relative(data.file)}:${data.line} ${data.name}: ${reasonOf(data.skip)}`)
+      if (data.skip) {
+        const reason = reasonOf(data.skip)
+        const list = reason.startsWith('cannot: ') ? notOffered : skipped
+        list.push(`${relative(data.file)}:${data.line} ${data.name}: ${reason}`)
+      }
     } else if (type === 'test:summary' && data.file === undefined) {
       testCount = data.counts.tests
       success = data.success
@@ -64,6 +70,7 @@ async function* collect(source: AsyncIterable<TestEvent>): AsyncGenerator<TestEv
 
 function formatNotes(): string {
   const lines: string[] = []
+  if (notOffered.length > 0) lines.push('Not offered:', ...notOffered.map(line => `  ${line}`))
   if (skipped.length > 0) lines.push('Skipped:', ...skipped.map(line => `  ${line}`))
   if (skipped.length > 0 && isCi) lines.push('Where CI=true a skipped test fails the run.')
   if (empty.length > 0)

@@ -6,7 +6,7 @@
 import { LockstepError, quote, type ReportError } from '../contract/index.ts'
 import type { Broker, Delivery, PublishOptions, SubscribeOptions, Subscription } from './broker.ts'
 import { type ConnectionState, createConnectionState } from './connection-state.ts'
-import { explainMqttFailure } from './mqtt-failure.ts'
+import { explainMqttFailure, type MqttEnd } from './mqtt-failure.ts'
 import { type MqttConnect, MqttSession, type MqttSessionOptions } from './mqtt-session.ts'
 import { MqttSubscriptions } from './mqtt-subscriptions.ts'
 import { createPublishWindow, type PublishWindow } from './publish-window.ts'
@@ -109,8 +109,8 @@ export class MqttBroker implements Broker {
         this.#renew(session).catch(error => session.cut(error))
       },
       onMessage: (topic, payload, retained) => this.#receive(topic, payload, retained),
-      onEnd: (session, reason, accepted) => {
-        if (session === this.#session) this.#lost(reason, accepted)
+      onEnd: (session, end) => {
+        if (session === this.#session) this.#lost(end)
       },
     })
   }
@@ -141,7 +141,7 @@ export class MqttBroker implements Broker {
     this.#subscriptions.dispatch({ topic, payload: payload.toString(), retained })
   }
 
-  #lost(reason: unknown, accepted: boolean): void {
+  #lost(end: MqttEnd): void {
     this.#session = undefined
     this.#subscriptions.lose()
     // A connection that does not last is one more failed attempt, or else two clients with one id never rest.
@@ -154,7 +154,7 @@ export class MqttBroker implements Broker {
     this.#state.set(false)
     // The application may have closed it in one of these calls.
     if (this.#closing !== undefined) return
-    this.#report(explainMqttFailure(this.#settings.address, { ...this.#settings, reason, accepted }))
+    this.#report(explainMqttFailure(this.#settings.address, { ...this.#settings, ...end }))
     this.#retry()
   }
 
@@ -164,7 +164,7 @@ export class MqttBroker implements Broker {
       try {
         this.#open()
       } catch (error) {
-        this.#lost(error, false)
+        this.#lost({ reason: error, accepted: false, asked: [] })
       }
     }, delayMs)
   }

@@ -1,12 +1,18 @@
 /** Says in words why a connection to an MQTT broker failed or ended, and what to do about it. */
-import { LockstepError } from '../contract/index.ts'
+import { LockstepError, quote } from '../contract/index.ts'
 import type { MqttAddress } from './mqtt-address.ts'
 
-export interface MqttFailure {
+/** How a network connection ended. */
+export interface MqttEnd {
   /** What the network, TLS, the client library or the broker said last; `undefined` where it just closed. */
   readonly reason: unknown
   /** Had the broker accepted the connection? */
   readonly accepted: boolean
+  /** The filters of the oldest SUBSCRIBE that was not answered. */
+  readonly asked: readonly string[]
+}
+
+export interface MqttFailure extends MqttEnd {
   readonly protocolVersion: 4 | 5
   readonly clientId: string
 }
@@ -72,8 +78,12 @@ function explainNoAnswer(address: MqttAddress, { reason, protocolVersion }: Mqtt
   return `The broker at ${at} closed the connection before it answered. Check that it is an MQTT port.${hint}`
 }
 
-function explainLoss(address: MqttAddress, { reason, clientId }: MqttFailure): string {
+function explainLoss(address: MqttAddress, { reason, clientId, asked }: MqttFailure): string {
   const said = reason === undefined ? 'the broker closed it' : textOf(reason)
+  if (asked.length > 0 && reason === undefined) {
+    const others = asked.length > 1 ? ` and ${asked.length - 1} more` : ''
+    return `The connection to the broker at ${address.shown} was lost: ${said} while it was asked for a subscription to ${quote(asked[0])}${others}. Some brokers do so where the user may not read a topic: give the right. It is tried again.`
+  }
   return `The connection to the broker at ${address.shown} was lost: ${said}. It is being connected again; if this repeats, see whether another client uses the id "${clientId}", and read the broker's log.`
 }
 

@@ -8,6 +8,7 @@ import { Socket } from 'node:net'
 import type { IClientOptions, IClientPublishOptions, IConnackPacket, MqttClient, Packet } from 'mqtt'
 import { LockstepError, quote } from '../contract/index.ts'
 import type { MqttAddress } from './mqtt-address.ts'
+import type { MqttEnd } from './mqtt-failure.ts'
 import type { PublishLink } from './publish-window.ts'
 
 export interface MqttSessionOptions {
@@ -30,7 +31,7 @@ export interface MqttSessionEvents {
   onAccepted(session: MqttSession): void
   onMessage(topic: string, payload: Buffer, retained: boolean): void
   /** The connection is over, or never came up. Called once, also after `end`. */
-  onEnd(session: MqttSession, reason: unknown, accepted: boolean): void
+  onEnd(session: MqttSession, end: MqttEnd): void
 }
 
 /** mqtt.js's own `connect`, which is loaded on first use. */
@@ -46,6 +47,8 @@ export class MqttSession implements PublishLink {
   readonly #options: MqttSessionOptions
   readonly #publishOptions: IClientPublishOptions
   readonly #retainOptions: IClientPublishOptions
+  /** The filters of each SUBSCRIBE that is not answered yet. */
+  readonly #asked = new Set<readonly string[]>()
   #unsubscribed: Promise<void> = Promise.resolve()
   #reason: unknown
   #accepted: IConnackPacket | undefined
@@ -103,9 +106,11 @@ export class MqttSession implements PublishLink {
         () => this.cut(new Error(`it acknowledged no subscription in ${connectTimeoutMs} ms`)),
         connectTimeoutMs,
       )
+      this.#asked.add(filters)
       this.#client.subscribe([...filters], { qos: 1 }, (error, _granted, packet) => {
         clearTimeout(timer)
         const codes = grantedCodes(packet)
+        if (codes !== undefined) this.#asked.delete(filters)
         if (codes === undefined) reject(error)
         else resolve(filters.filter((_, index) => (codes[index] ?? 0x80) >= 0x80))
       })
@@ -154,7 +159,8 @@ export class MqttSession implements PublishLink {
     })
     client.once('close', () => {
       this.#closed = true
-      events.onEnd(this, this.#reason, this.#accepted !== undefined)
+      const [asked = []] = this.#asked
+      events.onEnd(this, { reason: this.#reason, accepted: this.#accepted !== undefined, asked })
     })
   }
 }

@@ -80,7 +80,7 @@ function formatNats(rights: readonly UserRights[]): string {
       }
     }`
   })
-  return `# For nats-server.conf: include this file. Passwords come from the environment.\nauthorization {\n  users: [\n${users.join('\n')}\n  ]\n}\n`
+  return `# For nats-server.conf: include this file. Passwords come from the environment, with double quotes around them.\nauthorization {\n  users: [\n${users.join('\n')}\n  ]\n}\n`
 }
 
 /** Where the password of a user is looked for: `LOCKSTEP_SERVICE_PASSWORD`. */

@@ -7,17 +7,18 @@ export interface CutLink extends AsyncDisposable {
   down(): Promise<void>
   /** Takes connections again. */
   up(): Promise<void>
-  /** Lets nothing come back from the broker any more, until it goes down. */
+  /** Lets nothing come back from the broker any more, until it goes down or is thawed. */
   freeze(): void
+  thaw(): void
 }
 
 /** Opens a port that leads to another one of this machine. */
 export async function openCutLink(targetPort: number): Promise<CutLink> {
   const sockets = new Set<Socket>()
-  let answers = new Set<Socket>()
+  const pairs = new Map<Socket, Socket>()
   const server = createServer(near => {
     const far = connect(targetPort, '127.0.0.1')
-    answers.add(far)
+    pairs.set(far, near)
     for (const [socket, other] of [
       [near, far],
       [far, near],
@@ -28,6 +29,7 @@ export async function openCutLink(targetPort: number): Promise<CutLink> {
       socket.on('error', () => {})
       socket.once('close', () => {
         sockets.delete(socket)
+        pairs.delete(socket)
         other.destroy()
       })
     }
@@ -44,14 +46,16 @@ export async function openCutLink(targetPort: number): Promise<CutLink> {
     new Promise(resolve => {
       server.close(() => resolve())
       for (const socket of sockets) socket.destroy()
-      answers = new Set()
     })
   return {
     port,
     down,
     up: () => listen(port),
     freeze() {
-      for (const socket of answers) socket.unpipe().pause()
+      for (const far of pairs.keys()) far.unpipe().pause()
+    },
+    thaw() {
+      for (const [far, near] of pairs) far.pipe(near)
     },
     [Symbol.asyncDispose]: down,
   }

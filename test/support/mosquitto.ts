@@ -1,4 +1,5 @@
 /** A real Mosquitto for tests. */
+import { pbkdf2Sync, randomBytes } from 'node:crypto'
 import {
   type BrokerProgram,
   findProgram,
@@ -43,4 +44,14 @@ export async function startMosquitto(options: MosquittoOptions = {}): Promise<Mo
     args: ['-c', `${dir}/mosquitto.conf`],
     ready: / running\s/,
   })
+}
+
+/** A password_file as mosquitto_passwd writes it: PBKDF2 with SHA-512, of 101 rounds. */
+export function formatMosquittoPasswords(passwords: Readonly<Record<string, string>>): string {
+  const lines = Object.entries(passwords).map(([user, password]) => {
+    const salt = randomBytes(12)
+    const hash = pbkdf2Sync(password, salt, 101, 64, 'sha512')
+    return `${user}:$7$101$${salt.toString('base64')}$${hash.toString('base64')}\n`
+  })
+  return lines.join('')
 }
