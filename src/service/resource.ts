@@ -18,6 +18,7 @@ import {
   type Texts,
 } from '../contract/index.ts'
 import { createTimeSortableId } from './id.ts'
+import { type Reference, type ReferenceOptions, readReferences } from './reference.ts'
 import { compileSchema } from './schema.ts'
 import type { StoredSchema } from './translatable.ts'
 
@@ -36,6 +37,11 @@ export interface ResourceOptions<
    * @default []
    */
   readonly languages?: Languages
+  /**
+   * The members that hold ids of other resources, one or an array of them, and where these are: what `?embed=` may ask
+   * for. `{ owner: 'people', members: 'https://users.example.com/users' }`. @default {}
+   */
+  readonly references?: ReferenceOptions
   /** Makes the id of a created resource that brings none. @default 26 characters, sortable by time */
   readonly generateId?: () => string
   /** The largest body in bytes. @default 1_048_576 */
@@ -75,6 +81,8 @@ export interface Resource<State extends object, Template extends string = string
   readonly requirePreconditions: boolean
   /** Which members are texts in several languages. */
   readonly texts: Texts
+  /** By the name that `?embed=` asks for. */
+  readonly references: ReadonlyMap<string, Reference>
   /** The faults of a state, with a JSON Pointer each; `[]` where it fits the schema. */
   validate(state: JsonObject): readonly Fault[]
   /** The collection at its place: one id for each `{…}` of the template. Errors: `invalid-option`, `invalid-path`. */
@@ -121,6 +129,7 @@ export function defineResource<
   checkOptions(`defineResource(${quote(template)}, …)`, options, {
     schema: true,
     languages: true,
+    references: true,
     generateId: true,
     maxBodyBytes: true,
     pageSize: true,
@@ -149,6 +158,7 @@ export function defineResource<
     maxScannedItems,
     requirePreconditions,
     texts,
+    references: readReferences(template, schema, options.references ?? {}),
     validate,
     in(...parentIds) {
       if (parentIds.length !== names.length - 1) {

@@ -33,6 +33,7 @@ import { checkRetention, startPruning } from './pruning.ts'
 import { type Claim, hashParts, invalidIdempotencyKey, isIdempotencyKey, writeOnce } from './receipt.ts'
 import { type Relay, startRelay } from './relay.ts'
 import { type RelayOptions, readRelayOptions } from './relay-options.ts'
+import { createRemoteResources } from './remote-resources.ts'
 import type { Resource } from './resource.ts'
 import { createShare } from './share.ts'
 import { createLocate, type Place, pathOf, runWork, type Transaction } from './transaction.ts'
@@ -144,6 +145,7 @@ export async function openService(options: ServiceOptions): Promise<Service> {
     log,
     watch,
     share,
+    remoteResources: createRemoteResources(closing.signal),
     closing: closing.signal,
     headEveryMs: relayOptions.headEveryMs,
     runningScopes: new Set(),
@@ -285,7 +287,14 @@ function indexByRoute(resources: readonly Resource<object>[]): Map<string, Resou
     }
     routes.set(resource.route, resource)
   }
-  for (const { route, template } of resources) {
+  for (const { route, template, references } of resources) {
+    for (const { name, target } of references.values()) {
+      if (typeof target !== 'string' || routes.has(target)) continue
+      throw new LockstepError(
+        'invalid-option',
+        `${quote(name)} of ${quote(template)} refers to ${quote(target)}, which is not among the service's resources. Add it, or give the URL of the collection.`,
+      )
+    }
     const parent = parentOf(route)
     if (parent !== '' && !routes.has(parent)) {
       throw new LockstepError(

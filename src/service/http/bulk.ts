@@ -15,7 +15,7 @@ import { markerOf, negotiate, type Route } from './context.ts'
 import { type Reply, readQuery } from './exchange.ts'
 import { readScope, runAlone } from './idempotency.ts'
 import { type Answer, bodyTypes, checkMediaType, type Operation, prepareOperation } from './operation.ts'
-import { findLanguage } from './view.ts'
+import { findWriteLanguage } from './view.ts'
 import { readBodyText, takeRequestId } from './write.ts'
 
 /** How many operations wait for one commit together. */
@@ -132,7 +132,7 @@ function prepare({ target, resource }: Route, operation: BulkOperation, epoch: s
       `The body of the operation is over ${resource.maxBodyBytes} bytes. Send less, or in parts.`,
     )
   }
-  const language = lang === undefined ? undefined : findLanguage(resource.texts.languages, lang, true)
+  const language = lang === undefined ? undefined : findWriteLanguage(resource.texts.languages, lang)
   return prepareOperation(resource, { method, path, mediaType, body, language, ifMatch, ifNoneMatch }, epoch)
 }
 

@@ -17,6 +17,7 @@ import type { ChangeLog } from '../../log/change-log.ts'
 import type { CreateCause } from '../cause.ts'
 import type { HeadWatch } from '../head-watch.ts'
 import type { Health } from '../health.ts'
+import type { RemoteResources } from '../remote-resources.ts'
 import type { Resource } from '../resource.ts'
 import type { Share } from '../share.ts'
 import type { BulkOptions } from './bulk-request.ts'
@@ -26,6 +27,8 @@ export interface HandlerContext {
   readonly log: ChangeLog
   readonly watch: HeadWatch
   readonly share: Share
+  /** Reads what is embedded from other services. */
+  readonly remoteResources: RemoteResources
   /** The API root without a trailing slash, such as `/api/v1`; `''` for the top. */
   readonly root: string
   readonly topicPrefix: string

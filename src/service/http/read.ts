@@ -13,6 +13,7 @@ import {
 } from '../../contract/index.ts'
 import { missing } from '../mirror.ts'
 import { markerOf, negotiate, type Route, setMarker } from './context.ts'
+import { type Embedding, readEmbeds, setEmbedLinks } from './embed.ts'
 import { jsonType, type Reply, readQuery } from './exchange.ts'
 import { formatListVariant, formatNextQuery, isPlain, type ListQuery, readListQuery } from './list-query.ts'
 import { type ScannedPage, scanList } from './list-scan.ts'
@@ -26,12 +27,20 @@ export async function readItem(route: Route): Promise<Reply> {
   setMarker(route, markerOf(head))
   const { stateText } = resource
   if (stateText === undefined) throw missing(target.path, resource)
-  const tag = formatResourceTag(head.epoch, resource.version, formatVariant(view))
+  const beside = view?.embeds.length ? await readEmbeds(route, view, markerOf(head), [stateText]) : nothing
+  if (beside === undefined) return await readItem(route)
+  if (beside.marker !== undefined) setMarker(route, beside.marker)
+  const tag = formatResourceTag(
+    head.epoch,
+    resource.version,
+    joinVariants(formatVariant(view), beside.variant),
+  )
   headers['etag'] = tag
   headers['cache-control'] = 'no-cache'
+  if (view !== undefined) setEmbedLinks(route, view)
   if (isUnchanged(route, tag)) return { status: 304, headers }
   headers['content-type'] = jsonType
-  return { status: 200, headers, body: `${showTexts(route, view, [stateText])[0]}\n` }
+  return { status: 200, headers, body: `${showTexts(route, view, [stateText], beside.members)[0]}\n` }
 }
 
 export async function readList(route: Route): Promise<Reply> {
@@ -42,24 +51,32 @@ export async function readList(route: Route): Promise<Reply> {
   const { head, isSteady, items, next, count } = await readPage(route, query)
   setMarker(route, markerOf(head))
   await checkParent(route)
-  const variant = [formatVariant(view), formatListVariant(query)].filter(part => part !== '').join(';')
+  const stateTexts = items.map(item => item.stateText)
+  const beside = view?.embeds.length ? await readEmbeds(route, view, markerOf(head), stateTexts) : nothing
+  if (beside === undefined) return await readList(route)
+  if (beside.marker !== undefined) setMarker(route, beside.marker)
+  const variant = joinVariants(formatVariant(view), formatListVariant(query), beside.variant)
   // What was put together while others wrote is no representation that a tag could name.
   const tag = isSteady ? formatCollectionTag(head.epoch, head.seq, variant) : undefined
   if (tag !== undefined) headers['etag'] = tag
   headers['cache-control'] = 'no-cache'
   if (next !== undefined) headers['link'] += `, <${nextPageUrl(route, query, next)}>; rel="next"`
+  if (view !== undefined) setEmbedLinks(route, view)
   if (isUnchanged(route, tag)) return { status: 304, headers }
   if (query.versions) headers['lockstep-versions'] = items.map(item => item.version).join(',')
   if (count !== undefined) headers['lockstep-count'] = String(count)
   headers['content-type'] = jsonType
   // One item per line: readable in a terminal, and the stored texts are served as they are.
-  const texts = showTexts(
-    route,
-    view,
-    items.map(item => item.stateText),
-  )
+  const texts = showTexts(route, view, stateTexts, beside.members)
   const body = texts.length === 0 ? '[]\n' : `[\n${texts.join(',\n')}\n]\n`
   return { status: 200, headers, body }
+}
+
+/** What stands beside states that embed nothing. */
+const nothing: Partial<Embedding> = {}
+
+function joinVariants(...variants: readonly (string | undefined)[]): string {
+  return variants.filter(variant => variant).join(';')
 }
 
 async function readPage({ context, target, resource }: Route, query: ListQuery): Promise<ScannedPage> {

@@ -14,7 +14,7 @@ import {
   type WriteMethod,
   type WriteRequest,
 } from './operation.ts'
-import { findLanguage, formatVariant, readView, showTexts, type View } from './view.ts'
+import { findWriteLanguage, formatVariant, readView, showTexts, type View } from './view.ts'
 
 /** Answers any of the four methods. */
 export async function write(route: Route): Promise<Reply> {
@@ -76,7 +76,7 @@ async function readRequest(route: Route): Promise<ReadRequest> {
   }
   negotiate(exchange, ['application/json'])
   const { lang } = readQuery(exchange.query, resource.texts.places.length === 0 ? [] : ['lang'])
-  const language = lang === undefined ? undefined : findLanguage(resource.texts.languages, lang, true)
+  const language = lang === undefined ? undefined : findWriteLanguage(resource.texts.languages, lang)
   const view = readView(route, { lang })
   const mediaType = checkMediaType(request.method, exchange.header('content-type'))
   const bodyText = await readBodyText(route, resource.maxBodyBytes)
