@@ -10,7 +10,6 @@
  */
 import type { Head } from '../contract/index.ts'
 import type { Row, RunQuery } from './postgres-pool.ts'
-import { timelineSql } from './postgres-session.ts'
 
 /** What tells servers and databases apart, by name. */
 export type Identity = Readonly<Record<string, string>>
@@ -23,9 +22,9 @@ const names: Readonly<Record<string, string>> = {
   files: 'the files of the server are other ones, as after a copy was put in their place',
 }
 
-/** Everything that the guard asks for as columns of a row; any user may ask it. */
+/** What the guard asks for, as columns of a row. Any user may ask it, and the timeline comes without the control file's delay. */
 export const presentSql: string = `(SELECT system_identifier FROM pg_control_system()) AS system,
-  ${timelineSql} AS timeline, (pg_current_wal_flush_lsn() - '0/0'::pg_lsn)::text AS lsn`
+  substr(pg_walfile_name(pg_current_wal_flush_lsn()), 1, 8) AS timeline, (pg_current_wal_flush_lsn() - '0/0'::pg_lsn)::text AS lsn`
 
 /** Where a server is. */
 export interface Present {

@@ -4,8 +4,6 @@
  * The lock is an advisory one of the transaction, so it ends with the transaction and with the connection, and a
  * pooler in transaction mode does not matter. Whoever holds it and is not heard of is cut off by PostgreSQL. PROTOCOL.md §7.
  */
-import { setTimeout as delay } from 'node:timers/promises'
-import { LockstepError } from '../contract/index.ts'
 import {
   isConnectionFailure,
   type PostgresConnection,
@@ -16,18 +14,6 @@ import type { PostgresNames } from './postgres-schema.ts'
 
 /** How long to wait for others that hold the lock. */
 const lockTimeoutMs = 20_000
-/** How long to ask what became of a commit whose answer was lost. */
-const doubtMs = 15_000
-
-/** By what PostgreSQL can be asked later whether a transaction was committed. */
-export interface CommitProof {
-  readonly xid: string
-  /** Behind a failover the same id may be of another transaction. */
-  readonly timeline: string
-}
-
-/** The present timeline, as an ordinary user may ask for it, and without the delay of the control file. */
-export const timelineSql = 'substr(pg_walfile_name(pg_current_wal_flush_lsn()), 1, 8)'
 
 export interface SessionOptions {
   /** How long the transaction may stand still before PostgreSQL ends it. */
@@ -35,12 +21,10 @@ export interface SessionOptions {
 }
 
 export class PostgresSession {
-  readonly #connections: PostgresConnections
   readonly #connection: PostgresConnection
   #failed = false
 
-  private constructor(connections: PostgresConnections, connection: PostgresConnection) {
-    this.#connections = connections
+  private constructor(connection: PostgresConnection) {
     this.#connection = connection
   }
 
@@ -65,7 +49,7 @@ export class PostgresSession {
     ]
     for (let attempt = 1; ; attempt++) {
       const connection = await connections.connect()
-      const session = new PostgresSession(connections, connection)
+      const session = new PostgresSession(connection)
       try {
         const results = await connection.queryAll([...before, ...texts])
         return { session, results: results.slice(before.length) }
@@ -91,18 +75,14 @@ export class PostgresSession {
     }
   }
 
-  /**
-   * Commits durably and gives the connection back. Where the answer is lost, PostgreSQL is asked what became of the
-   * transaction. Errors: `outcome-unknown` where it cannot say.
-   */
-  async commit(proof?: CommitProof): Promise<void> {
+  /** Commits durably and gives the connection back. Where the answer is lost it rejects, but may have committed. */
+  async commit(): Promise<void> {
     try {
       await this.#connection.commit()
       this.#connection.release()
     } catch (error) {
       this.#connection.release(true)
-      if (proof === undefined || !isConnectionFailure(error)) throw error
-      if (!(await this.#isCommitted(proof, error))) throw error
+      throw error
     }
   }
 
@@ -120,24 +100,5 @@ export class PostgresSession {
     } catch {
       this.#connection.release(true)
     }
-  }
-
-  async #isCommitted({ xid, timeline }: CommitProof, cause: unknown): Promise<boolean> {
-    const question = `SELECT ${timelineSql} AS timeline, pg_xact_status($1::text::xid8) AS status`
-    for (const endMs = performance.now() + doubtMs; performance.now() < endMs; await delay(50)) {
-      try {
-        const [row] = await this.#connections.query(question, [xid])
-        if (row?.['timeline'] !== timeline) break
-        if (row?.['status'] === 'committed') return true
-        if (row?.['status'] === 'aborted') return false
-      } catch {
-        // It is coming up again, or not reachable.
-      }
-    }
-    throw new LockstepError(
-      'outcome-unknown',
-      'The connection to the database was lost during the commit, so it is not known whether the write was made. Read the resource, or repeat the request where it has an Idempotency-Key.',
-      { cause },
-    )
   }
 }

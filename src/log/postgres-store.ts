@@ -4,16 +4,17 @@
  * A batch is one transaction that holds the log's lock from its begin to its commit, so the works of all instances
  * stand one after another and their changes are numbered as they are written. PROTOCOL.md §7.
  */
-import { formatMarker, type Head, parentOf } from '../contract/index.ts'
+import { formatMarker, type Head, LockstepError, parentOf } from '../contract/index.ts'
 import type { Batch, ResourceState, StreamState } from './batch.ts'
 import type { Receipt } from './change-log.ts'
 import { asLogFailure, type CommitStore } from './group-commit.ts'
 import { PostgresCommitted } from './postgres-committed.ts'
 import { type Present, presentSql, readPresent } from './postgres-guard.ts'
 import type { LookAhead } from './postgres-look-ahead.ts'
-import type { PostgresConnections, RunQuery } from './postgres-pool.ts'
+import { findOutcome } from './postgres-outcome.ts'
+import { isConnectionFailure, type PostgresConnections, type RunQuery } from './postgres-pool.ts'
 import type { PostgresNames } from './postgres-schema.ts'
-import { PostgresSession, type SessionOptions, timelineSql } from './postgres-session.ts'
+import { PostgresSession, type SessionOptions } from './postgres-session.ts'
 import { readHead } from './postgres-streams.ts'
 
 /** How many works are looked ahead into: as many as a batch may have. */
@@ -73,8 +74,12 @@ export class PostgresStore implements CommitStore {
       await session.rollback()
       return
     }
-    const [row] = await session.query(this.#write, valuesOf(batch))
-    await session.commit({ xid: row!['xid']!, timeline: row!['timeline']! })
+    await session.query(this.#write, valuesOf(batch))
+    try {
+      await session.commit()
+    } catch (error) {
+      if (!isConnectionFailure(error) || !(await this.#isCommitted(batch, error))) throw error
+    }
   }
 
   async rollback(): Promise<void> {
@@ -112,6 +117,17 @@ export class PostgresStore implements CommitStore {
 
   receipt(key: string): Receipt | undefined {
     return this.committed.receipt(key)
+  }
+
+  /** Errors: `outcome-unknown`. */
+  async #isCommitted(batch: Batch, cause: unknown): Promise<boolean> {
+    const outcome = await findOutcome(this.#connections, this.#names, this.#options, batch)
+    if (outcome !== undefined) return outcome
+    throw new LockstepError(
+      'outcome-unknown',
+      'The connection to the database was lost during the commit, so it is not known whether the write was made. Read the resource, or send the request again where it has an Idempotency-Key.',
+      { cause },
+    )
   }
 
   async #beginJudged(): Promise<PostgresSession> {
@@ -155,7 +171,7 @@ function writeSql(schema: string): string {
       UPDATE ${schema}.stream SET head = moved.head FROM unnest($19::text[], $20::bigint[]) AS moved (stream, head)
       WHERE stream.stream = moved.stream
     )
-    SELECT pg_current_xact_id()::text AS xid, ${timelineSql} AS timeline`
+    SELECT`
 }
 
 function valuesOf(batch: Batch): unknown[] {
