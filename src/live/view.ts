@@ -99,7 +99,7 @@ export function visibleOf(follows: readonly Follow[], resource: string): Visible
   for (const { path, fields } of follows) {
     if (fields === undefined) {
       if (isUnder(resource, path)) return 'all'
-    } else if (resource === path || parentOf(resource) === path) {
+    } else if (resource === path || isMember(resource, path)) {
       visible ??= new Set(['id'])
       for (const field of fields) visible.add(field)
     }

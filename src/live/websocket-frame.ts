@@ -80,11 +80,11 @@ function frameBytes(bytes: Buffer, maxBytes: number): number | undefined {
     throw invalid('a control frame is in parts or too long')
   }
   if (short < 126) return 6 + short
-  const header = short === 126 ? 8 : 14
+  const header = short === 126 ? 4 : 10
   if (bytes.length < header) return undefined
   const length = short === 126 ? bytes.readUInt16BE(2) : Number(bytes.readBigUInt64BE(2))
   if (length > maxBytes) throw tooLarge(maxBytes)
-  return header + length
+  return header + 4 + length
 }
 
 function unmask(frame: Buffer): Buffer {
