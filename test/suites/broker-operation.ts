@@ -39,6 +39,8 @@ export interface Orders {
 
 export interface OperationOptions {
   readonly kind: AclBroker
+  /** @default new ones */
+  readonly orders?: () => Orders
   readonly start: (orders: Orders) => Promise<OperatedBroker>
   readonly skip: string | false
   /** What becomes of a subscription without the right to read. */
@@ -76,9 +78,9 @@ export function testBrokerOperation(name: string, options: OperationOptions): vo
     let broker: OperatedBroker
     let certificates: Certificates | undefined
     before(async () => {
-      const speaksTls = options.cannotTls === undefined && skipWithoutOpenssl === false
-      certificates = speaksTls ? await makeCertificates(Object.keys(passwords)) : undefined
-      broker = await options.start({ acl: rulesFor(options.kind), passwords, certificates })
+      const orders = options.orders?.() ?? (await makeOrders(options.kind, options.cannotTls === undefined))
+      certificates = orders.certificates
+      broker = await options.start(orders)
     })
     after(() => broker?.[Symbol.asyncDispose]())
     const test: Test = (title, check, skip = false) => {
@@ -102,6 +104,13 @@ export function testBrokerOperation(name: string, options: OperationOptions): vo
     testSlowReader(test, options)
     testKill(test)
   })
+}
+
+/** Orders for a broker that others of its file use too. */
+export async function makeOrders(kind: AclBroker, speaksTls = true): Promise<Orders> {
+  const isTried = speaksTls && skipWithoutOpenssl === false
+  const certificates = isTried ? await makeCertificates(Object.keys(passwords)) : undefined
+  return { acl: rulesFor(kind), passwords, certificates }
 }
 
 function rulesFor(kind: AclBroker): string {
