@@ -15,6 +15,8 @@ export interface PostgresOptions {
   readonly fill?: (folder: string) => void
   /** @default a free one */
   readonly port?: number
+  /** `false` leaves the starting to the test. @default true */
+  readonly isStarted?: boolean
 }
 
 export interface Postgres extends AsyncDisposable {
@@ -119,7 +121,7 @@ export async function startPostgres(options: PostgresOptions = {}): Promise<Post
 
     [Symbol.asyncDispose]: () => postgres.stop(),
   }
-  await postgres.start()
+  if (options.isStarted !== false) await postgres.start()
   return postgres
 }
 
