@@ -47,15 +47,25 @@ export function readBrowserFile(name: BrowserFileName): string {
     bodies.set(file.href, text)
   }
   visit(new URL(`./browser/${name.replace(/\.js$/, extension)}`, import.meta.url), true)
-  return `${squeeze([...bodies.values()].join(''))}export { ${names.join(', ')} }\n`
+  return `${squeeze([...bodies.values()].join(''))}export{${names}}\n`
 }
 
-/** Takes out the white space that types and indents leave; the sources hold no text over several lines. */
+/** Texts, templates and regular expressions, which stay as they are. */
+const literal =
+  /('(?:[^'\\\n]|\\.)*'|`(?:[^`\\]|\\.)*`|(?<=[(,=:!&|?] ?)\/(?:[^/\\\n[]|\\.|\[[^\]\n]*\])+\/[a-z]*)/
+
+/** Takes out the white space that types and indents leave; line ends stay, so that no semicolon is missing. */
 function squeeze(text: string): string {
-  return text
-    .replace(/^[ \t]+|[ \t]+$/gm, '')
-    .replace(/ {2,}/g, ' ')
-    .replace(/\n{2,}/g, '\n')
+  const parts = text.split(literal).map((part, index) => {
+    if (index % 2 === 1) return part
+    return part
+      .replace(/[ \t]*\n\s*/g, '\n')
+      .replace(/ *([=+\-*<>?:|&!,;{}()[\]]) */g, '$1')
+      .replace(/(?<=[{([,;=?:&|])\n|\n(?=[})\].?:&|])/g, '')
+      .replace(/ {2,}/g, ' ')
+      .replace(/(?<=\d)_(?=\d)/g, '')
+  })
+  return parts.join('').trimStart()
 }
 
 function readJavaScript(file: URL): string {

@@ -5,9 +5,8 @@
  * its title. Bindings are parted by white space; a JSON Pointer (RFC 6901) stands behind the `#` as in a URL's fragment. A binding
  * that begins with `#` belongs to the path that the nearest `data-live-path` around it names.
  */
-import type { Json } from '../../contract/index.ts'
+import type { Json, JsonObject } from '../../contract/index.ts'
 import { LiveError } from './live-error.ts'
-import { isObject } from './page-copy.ts'
 
 export interface Binding {
   /** The attribute that is set; `''` is the element's text. */
@@ -23,21 +22,14 @@ const forbiddenName = /^(on.*|srcdoc|style)$/i
 
 /** Reads the attribute's text. `base` is the path around it. Errors: `invalid-option`. */
 export function parseBindings(text: string, base = ''): readonly Binding[] {
-  return text
-    .split(/\s+/)
-    .filter(Boolean)
-    .map(part => parseBinding(part, base))
+  return (text.match(/\S+/g) ?? []).map(part => parseBinding(part, base))
 }
 
 function parseBinding(part: string, base: string): Binding {
   const [, name = '', path, pointer] = form.exec(part) ?? []
-  if (path === undefined || pointer === undefined || (path || base) === '' || forbiddenName.test(name)) {
-    throw new LiveError(
-      'invalid-option',
-      forbiddenName.test(name)
-        ? `data-live cannot set ${JSON.stringify(name)}: what a resource holds would run. Bind another attribute.`
-        : `data-live=${JSON.stringify(part)} cannot be read. It looks like "/users/johndoe#/name" or "title=/users/johndoe#/name".`,
-    )
+  if (pointer === undefined || !(path || base) || forbiddenName.test(name)) {
+    const text = `data-live=${JSON.stringify(part)} cannot be used: write "/users/johndoe#/name" or "title=/users/johndoe#/name".`
+    throw new LiveError('invalid-option', text)
   }
   return { name, path: path || base, tokens: parsePointer(pointer) }
 }
@@ -49,12 +41,16 @@ function parsePointer(pointer: string): readonly string[] {
     .map(token => token.replaceAll('~1', '/').replaceAll('~0', '~'))
 }
 
-/** The member that the tokens lead to; `undefined` where there is none. */
+/**
+ * The member that the tokens lead to; `undefined` where there is none, `null` where something on the way is null: of a merge patch
+ * that is what it says nothing of, and what it takes away.
+ */
 export function lookUp(state: Json | undefined, tokens: readonly string[]): Json | undefined {
   let value = state
   for (const token of tokens) {
-    if (typeof value !== 'object' || value === null || !Object.hasOwn(value, token)) return undefined
-    value = (value as Record<string, Json>)[token]
+    if (value === null) return null
+    const members = typeof value === 'object' ? (value as JsonObject) : {}
+    value = Object.hasOwn(members, token) ? members[token] : undefined
   }
   return value
 }
@@ -63,16 +59,4 @@ export function lookUp(state: Json | undefined, tokens: readonly string[]): Json
 export function formatValue(value: Json | undefined): string {
   if (value === undefined || value === null) return ''
   return typeof value === 'object' ? JSON.stringify(value) : String(value)
-}
-
-/** What a merge patch makes of the member that the tokens lead to, as a list of one; `undefined` where it says nothing of it. */
-export function lookUpPatch(patch: Json, tokens: readonly string[]): readonly [Json | undefined] | undefined {
-  let value: Json = patch
-  for (const [index, token] of tokens.entries()) {
-    if (!isObject(value)) return [lookUp(value, tokens.slice(index))]
-    if (!Object.hasOwn(value, token)) return undefined
-    value = value[token]!
-  }
-  // Of an object the patch holds a part only.
-  return isObject(value) ? undefined : [value ?? undefined]
 }

@@ -5,7 +5,7 @@
  * user is typing is never overwritten, and a value never becomes markup, script or style.
  */
 import type { Json, JsonObject } from '../../contract/index.ts'
-import { type Binding, formatValue, lookUp, lookUpPatch, parseBindings } from './binding.ts'
+import { type Binding, formatValue, lookUp, parseBindings } from './binding.ts'
 import { pathAround } from './path-around.ts'
 import { isSafeUrl, urlNames } from './safe-url.ts'
 
@@ -14,8 +14,8 @@ export interface Written {
   /** As it is; `undefined` where it is gone or not held. */
   readonly state: JsonObject | undefined
   readonly isGone: boolean
-  /** What the messages said of it, where it is not held. */
-  readonly patches: readonly JsonObject[]
+  /** What the last message said of it, where it is not held. */
+  readonly patch?: JsonObject | undefined
 }
 
 /** The detail of the event `live-change`, which each element that was written to gives off and which bubbles. */
@@ -50,23 +50,21 @@ export function writeBindings(
 function writeBinding(
   element: HTMLElement,
   { name, path, tokens }: Binding,
-  { state, isGone, patches }: Written,
+  { state, isGone, patch }: Written,
 ): void {
   // What is gone stays readable, and a style sheet may show that it is gone.
   element.toggleAttribute('data-live-gone', isGone)
-  const found = state
-    ? ([lookUp(state, tokens)] as const)
-    : patches.map(patch => lookUpPatch(patch, tokens)).findLast(Boolean)
-  if (isGone || !found) return
-  const [value] = found
+  const value = lookUp(state ?? patch, tokens)
+  if (isGone || (!state && value === undefined)) return
   const isField = name === '' && /^(INPUT|TEXTAREA|SELECT)$/.test(element.tagName)
-  const outcome = isField ? writeField(element as Field, value) : writeValue(element, name, value)
-  if (outcome === 'same') return
-  const detail: LiveChangeDetail = { path, name, value, isLeft: outcome === 'left' }
+  const isLeft = isField ? writeField(element as Field, value) : writeValue(element, name, value)
+  if (isLeft === undefined) return
+  const detail: LiveChangeDetail = { path, name, value, isLeft }
   element.dispatchEvent(new CustomEvent('live-change', { bubbles: true, detail }))
 }
 
-type Outcome = 'same' | 'set' | 'left'
+/** Was it left to the user? `undefined` where nothing changed. */
+type Outcome = boolean | undefined
 /** Of a `<select>` the default value is this module's own note. */
 type Field = HTMLElement & Record<'value' | 'defaultValue' | 'checked' | 'defaultChecked', unknown>
 
@@ -77,12 +75,12 @@ function writeField(field: Field, value: Json | undefined): Outcome {
     ? (['checked', 'defaultChecked'] as const)
     : (['value', 'defaultValue'] as const)
   const wanted = isBox ? value === true : formatValue(value)
-  if (field[initial] === wanted) return 'same'
+  if (field[initial] === wanted) return
   const isTouched = field[now] !== (field[initial] ?? field[now])
   field[initial] = wanted
-  if (isTouched && field[now] !== wanted) return 'left'
+  if (isTouched && field[now] !== wanted) return true
   field[now] = wanted
-  return 'set'
+  return false
 }
 
 function writeValue(element: HTMLElement, name: string, value: Json | undefined): Outcome {
@@ -94,9 +92,9 @@ function writeValue(element: HTMLElement, name: string, value: Json | undefined)
     : (value ?? undefined) === undefined || (urlName.test(name) && !isSafeUrl(text))
   const before = name === '' ? element.textContent : element.getAttribute(name)
   const after = name !== '' && isOff ? null : text
-  if (before === after) return 'same'
+  if (before === after) return
   if (name === '') element.textContent = after
   else if (after === null) element.removeAttribute(name)
   else element.setAttribute(name, after)
-  return 'set'
+  return false
 }

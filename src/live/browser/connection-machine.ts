@@ -21,34 +21,22 @@ export interface ConnectionState {
 export type ConnectionEvent =
   /**
    * `start` also brings back a page that was away. `heard` comes with each frame, `settled` when one told that the page has everything.
-   * `wake` is the timer. `doubt` says that the connection may be dead. `leave` puts the page away, `end` ends it.
+   * `wake` is the timer. `doubt` says that the connection may be dead, `look` that somebody is looking at the page. `leave` puts the page away, `end` ends it.
    */
-  | { readonly type: 'start' | 'heard' | 'settled' | 'wake' | 'doubt' | 'leave' | 'end' }
+  | { readonly type: 'start' | 'heard' | 'settled' | 'wake' | 'doubt' | 'look' | 'leave' | 'end' }
   /** It could not be made, or broke. `retryMs` is the bridge's wish for the earliest next try. */
   | { readonly type: 'lost'; readonly retryMs?: number }
 
 /** `ask` says something that the other side has to answer. */
 export type ConnectionAction = 'connect' | 'disconnect' | 'ask'
 
-export interface ConnectionTimes {
-  /** How long a connection may take to say its first word. */
-  readonly connectMs: number
-  /** After so long without a word it is dead. */
-  readonly silenceMs: number
-  /** How long the answer to a doubt may take. */
-  readonly answerMs: number
-  /** The next try comes within 0 … min(most, first · 2ⁿ). */
-  readonly firstRetryMs: number
-  readonly mostRetryMs: number
-}
-
-export const connectionTimes: ConnectionTimes = {
-  connectMs: 10_000,
-  silenceMs: 45_000,
-  answerMs: 5_000,
-  firstRetryMs: 500,
-  mostRetryMs: 30_000,
-}
+/** How long a connection may take to say its first word. */
+const connectMs = 10_000
+/** How long the answer to a doubt may take. */
+const answerMs = 5_000
+/** The next try comes within 0 … min(most, first · 2ⁿ). */
+const firstRetryMs = 500
+const mostRetryMs = 30_000
 /** After so many tries in vain it is the other transport's turn. */
 const triesPerTransport = 2
 
@@ -62,37 +50,45 @@ export const unconnected: ConnectionState = {
 
 type Step = readonly [ConnectionState, ...ConnectionAction[]]
 
-/** The state after an event, and what is to be done for it. `random` is in [0, 1). */
+export interface ConnectionInputs {
+  readonly now: number
+  /** In [0, 1). */
+  readonly random: number
+  /** After so long without a word a connection is dead. */
+  readonly silenceMs: number
+}
+
+/** The state after an event, and what is to be done for it. */
 export function stepConnection(
   state: ConnectionState,
   event: ConnectionEvent,
-  { now, random, times = connectionTimes }: { now: number; random: number; times?: ConnectionTimes },
+  { now, random, silenceMs }: ConnectionInputs,
 ): Step {
   const { phase } = state
+  const quietMs = now - state.heardAt
   const isUp = phase === 'connecting' || phase === 'open'
-  const connecting: ConnectionState = { ...state, phase: 'connecting', wakeAt: now + times.connectMs }
-  const failed = (retryMs = 0): ConnectionState => wait(state, now + retryMs, random, times)
+  const connecting: ConnectionState = { ...state, phase: 'connecting', wakeAt: now + connectMs }
+  const failed = (retryMs = 0): ConnectionState => wait(state, now + retryMs, random)
   if (phase === 'ended') return [state]
   switch (event.type) {
     case 'start':
       return isUp ? [state] : [connecting, 'connect']
     case 'heard':
-    case 'settled': {
-      if (!isUp) return [state]
-      const failures = event.type === 'settled' ? 0 : state.failures
-      return [{ ...state, phase: 'open', failures, heardAt: now, wakeAt: now + times.silenceMs }]
-    }
+      return isUp ? [{ ...state, phase: 'open', heardAt: now, wakeAt: now + silenceMs }] : [state]
+    case 'settled':
+      return [{ ...state, failures: 0 }]
     case 'lost':
       return isUp ? [failed(event.retryMs), 'disconnect'] : [state]
     case 'wake':
       // A timer may come early, or late after a sleep; only the clock counts.
       if (now < state.wakeAt) return [state]
       return isUp ? [failed(), 'disconnect'] : [connecting, 'connect']
+    case 'look':
     case 'doubt':
       if (phase === 'waiting') return [connecting, 'connect']
-      if (phase !== 'open') return [state]
-      if (now - state.heardAt > times.silenceMs) return [connecting, 'disconnect', 'connect']
-      return [{ ...state, wakeAt: Math.min(state.wakeAt, now + times.answerMs) }, 'ask']
+      if (phase !== 'open' || (event.type === 'look' && quietMs < silenceMs / 2)) return [state]
+      if (quietMs > silenceMs) return [connecting, 'disconnect', 'connect']
+      return [{ ...state, wakeAt: Math.min(state.wakeAt, now + answerMs) }, 'ask']
     case 'leave':
     case 'end':
       return [{ ...state, phase: event.type === 'end' ? 'ended' : 'away', wakeAt: Infinity }, 'disconnect']
@@ -100,9 +96,9 @@ export function stepConnection(
 }
 
 /** Full jitter, so that thousands of pages do not come back at one moment; never before the bridge wants it. */
-function wait(state: ConnectionState, from: number, random: number, times: ConnectionTimes): ConnectionState {
+function wait(state: ConnectionState, from: number, random: number): ConnectionState {
   const failures = state.failures + 1
-  const windowMs = Math.min(times.mostRetryMs, times.firstRetryMs * 2 ** (failures - 1))
+  const windowMs = Math.min(mostRetryMs, firstRetryMs * 2 ** (failures - 1))
   const isOthersTurn = state.phase === 'connecting' && failures % triesPerTransport === 0
   const other = state.transport === 'sse' ? 'websocket' : 'sse'
   const transport = isOthersTurn ? other : state.transport

@@ -3,8 +3,6 @@ import { type Channel, type ChannelEnd, type ChannelEvents, type Frame, openWebS
 import {
   type ConnectionEvent,
   type ConnectionState,
-  type ConnectionTimes,
-  connectionTimes,
   stepConnection,
   unconnected,
 } from './connection-machine.ts'
@@ -21,14 +19,14 @@ export interface ConnectionOptions {
 }
 
 export class Connection {
-  /** How long the bridge may be silent, and the rest; the bridge can change them. */
-  times: ConnectionTimes = connectionTimes
+  /** How long the bridge may be silent. */
+  silenceMs = 45_000
   readonly #options: ConnectionOptions
   #state: ConnectionState = unconnected
   #channel: Channel | undefined
   /** Counts the channels, so that one that was given up is not heard any more. */
   #count = 0
-  #timer: { readonly dueAt: number; readonly id: ReturnType<typeof setTimeout> } | undefined
+  #timer: ReturnType<typeof setTimeout> | undefined
 
   constructor(options: ConnectionOptions) {
     this.#options = options
@@ -38,13 +36,8 @@ export class Connection {
     return this.#state
   }
 
-  /** How long ago something was heard. */
-  get silentMs(): number {
-    return performance.now() - this.#state.heardAt
-  }
-
   dispatch(event: ConnectionEvent): void {
-    const inputs = { now: performance.now(), random: Math.random(), times: this.times }
+    const inputs = { now: performance.now(), random: Math.random(), silenceMs: this.silenceMs }
     const [state, ...actions] = stepConnection(this.#state, event, inputs)
     this.#state = state
     for (const action of actions) {
@@ -52,22 +45,31 @@ export class Connection {
         this.#count++
         this.#channel?.close()
         this.#channel = undefined
-      } else this.#attempt(action === 'connect' ? () => this.#connect() : () => this.rejoin())
+      } else if (action === 'connect') this.#attempt(() => this.#connect())
+      else this.rejoin()
     }
-    this.#arm()
-    if (event.type !== 'heard') this.#options.onState()
+    // With each frame the timer would cost more than the frame: it comes early and is set again then.
+    if (event.type === 'heard') return
+    clearTimeout(this.#timer)
+    const wake = (): void => this.dispatch({ type: 'wake' })
+    if (state.wakeAt < Infinity) this.#timer = setTimeout(wake, state.wakeAt - performance.now())
+    this.#options.onState()
   }
 
   send(frame: Frame): boolean {
     return this.#channel?.send(frame) ?? false
   }
 
-  /** Says hello again: on the same channel where it has a way back, else on a new one. */
-  async rejoin(): Promise<void> {
-    const hello = await this.#options.hello()
-    if (this.#state.phase !== 'open' || this.send(hello)) return
-    this.dispatch({ type: 'leave' })
-    this.dispatch({ type: 'start' })
+  /** Says hello again, now: on the same channel where it has a way back, else on a new one. */
+  rejoin(): void {
+    this.#attempt(async () => {
+      const hello = await this.#options.hello()
+      if (this.#state.phase === 'open') {
+        if (this.send(hello)) return
+        this.dispatch({ type: 'leave' })
+      }
+      this.dispatch({ type: 'start' })
+    })
   }
 
   async #connect(): Promise<void> {
@@ -97,19 +99,5 @@ export class Connection {
       this.#options.onError(error)
       if (count === this.#count) this.dispatch({ type: 'lost' })
     })
-  }
-
-  /** A timer that is early enough already stays: one that moves with each frame would cost more than the frame. */
-  #arm(): void {
-    const { wakeAt } = this.#state
-    if (this.#timer !== undefined && this.#timer.dueAt <= wakeAt && wakeAt < Infinity) return
-    clearTimeout(this.#timer?.id)
-    this.#timer = undefined
-    if (wakeAt === Infinity) return
-    const wake = (): void => {
-      this.#timer = undefined
-      this.dispatch({ type: 'wake' })
-    }
-    this.#timer = { dueAt: wakeAt, id: setTimeout(wake, wakeAt - performance.now()) }
   }
 }

@@ -16,7 +16,7 @@ import { readTag, type Tag } from './tag.ts'
 import type { Views } from './views.ts'
 
 export type { LiveChangeDetail } from './bound-elements.ts'
-export { LiveError } from './live-error.ts'
+export type { LiveError } from './live-error.ts'
 export type { Held, LiveChange, States } from './page-copy.ts'
 export type { Followed } from './page-session.ts'
 
@@ -62,16 +62,16 @@ export interface LivePage extends States {
 /** Keeps this page live. Errors: `invalid-option` where the page has no tag, or one that cannot be read. */
 export function live(options: LiveOptions = {}): LivePage {
   const tag = readTag(document)
-  if (!tag) throw new LiveError('invalid-option', 'The page has no tag: let the page helper put one into it.')
+  if (!tag) throw new LiveError('invalid-option', 'The page has no tag: let the page helper make one.')
   return new Page(tag, options)
 }
 
 /** The frames that are told apart here; the others are the session's. */
 interface BridgeFrame extends Frame {
-  readonly pingEveryMs?: number
   readonly deadAfterMs?: number
   readonly leaseMs?: number
   readonly ticket?: string
+  readonly reason?: string
 }
 
 class Page implements LivePage {
@@ -83,14 +83,11 @@ class Page implements LivePage {
   #tag!: Tag
   #copy!: PageCopy
   #session!: PageSession
-  #ticket: string | undefined
   #lease: Lease | undefined
   #refresher: Refresher | undefined
-  #pingEveryMs = 20_000
   #changes = 0
   /** When the page was last known to be right; it was made so. */
   #rightAt = performance.timeOrigin
-  #wasLive = false
   /** Why it was closed, or how it became live. */
   #reason = ''
 
@@ -136,60 +133,43 @@ class Page implements LivePage {
     this.#connection.dispatch({ type: 'end' })
   }
 
-  /** What browsers do to pages: put them away and bring them back, freeze them, and lose the network. */
+  /** What browsers do to pages: put them away and bring them back, let them sleep, and lose the network. */
   #listen(): void {
-    const on = (target: EventTarget, type: string, event: 'leave' | 'start' | 'doubt'): void =>
+    const on = (target: EventTarget, type: string, event: 'leave' | 'start' | 'doubt' | 'look'): void =>
       target.addEventListener(type, () => this.#connection.dispatch({ type: event }), this.#ended)
     on(window, 'pagehide', 'leave')
     on(window, 'pageshow', 'start')
-    on(document, 'freeze', 'leave')
-    on(document, 'resume', 'start')
     on(window, 'online', 'doubt')
-    const look = (): void => {
-      if (!document.hidden && this.#connection.silentMs > this.#pingEveryMs)
-        this.#connection.dispatch({ type: 'doubt' })
-    }
-    document.addEventListener('visibilitychange', look, this.#ended)
+    on(document, 'visibilitychange', 'look')
   }
 
   async #hello(): Promise<Frame> {
-    const { renew } = this.#tag
-    if (renew) {
-      const { Lease } = await import('./lease.ts')
-      const tell = (): unknown =>
-        this.#connection.send({ type: 'renew', ticket: this.#lease?.ticket } as Frame) ||
-        this.#connection.rejoin()
-      this.#lease ??= new Lease(renew, this.#ticket, tell, error => this.#fail(error, 'ticket'))
-      await this.#lease.prepare()
-    }
+    if (this.#tag.ticket) await this.#prepareLease()
     this.#session.interrupt()
     const { follow, marker } = this.#session
-    return {
-      type: 'hello',
-      protocol: 1,
-      follow,
-      marker,
-      ticket: this.#lease?.ticket ?? this.#ticket,
-    } as Frame
+    return { type: 'hello', protocol: 1, follow, marker, ticket: this.#lease?.ticket } as Frame
+  }
+
+  async #prepareLease(): Promise<void> {
+    const { Lease } = await import('./lease.ts')
+    this.#lease ??= new Lease(this.#tag, {
+      onRenewed: () =>
+        this.#connection.send({ type: 'renew', ticket: this.#lease?.ticket } as Frame) ||
+        this.#connection.rejoin(),
+      onRefused: () => this.#turnAway('access-denied'),
+      onError: error => this.#fail(error, 'ticket'),
+    })
+    await this.#lease.prepare()
   }
 
   #takeFrame(frame: BridgeFrame): void {
-    const { type, leaseMs, ticket, pingEveryMs = this.#pingEveryMs, deadAfterMs: silenceMs } = frame
+    const { type, leaseMs, ticket, deadAfterMs } = frame
     if (this.status.name === 'live') this.#rightAt = Date.now()
     if (type === 'ping') this.#connection.send({ type: 'pong' })
-    if (type === 'welcome' || type === 'ticket') {
-      this.#ticket = ticket ?? this.#ticket
-      this.#lease?.extend(leaseMs, ticket)
-      this.#pingEveryMs = pingEveryMs
-      if (silenceMs) this.#connection.times = { ...this.#connection.times, silenceMs }
-    }
-    if (/^(welcome|interval|live|hold|refresh)$/.test(type)) this.#takeSessionFrame(frame as SessionFrame)
-  }
-
-  #takeSessionFrame(frame: SessionFrame): void {
-    const news = this.#session.take(frame)
-    if (news === 'lost')
-      throw new LiveError('position-gone', `The bridge left out changes after ${this.marker}.`)
+    if (type === 'welcome' || type === 'ticket') this.#lease?.extend(leaseMs, ticket)
+    if (deadAfterMs) this.#connection.silenceMs = deadAfterMs
+    const news = this.#session.take(frame as SessionFrame)
+    if (news === 'lost') throw new LiveError('position-gone', `Changes after ${this.marker} were left out.`)
     for (const message of news) {
       const change = this.#copy.apply(message)
       if (!change) continue
@@ -198,11 +178,9 @@ class Page implements LivePage {
       this.#run('onChange', () => this.#options.onChange?.(change))
     }
     if (this.#copy.entries.size > maxHeldResources) {
-      this.#end('overloaded', `The page holds over ${maxHeldResources} resources: follow less on one page.`)
+      this.#end('overloaded', `The page holds over ${maxHeldResources} resources.`)
     }
-    if (frame.type === 'refresh') this.#wantRefresh(frame.reason)
-    if (this.#session.isLive) this.#refresher?.settle()
-    this.#connection.dispatch({ type: this.#session.isLive ? 'settled' : 'heard' })
+    if (type === 'refresh') this.#wantRefresh(frame.reason!)
     this.#update()
   }
 
@@ -211,12 +189,14 @@ class Page implements LivePage {
       this.#end(code as LiveError['code'], `The bridge refuses this page: ${detail ?? code}.`)
     if (detail) this.#fail(new LiveError('api-unreachable', `The bridge ended: ${detail}`), 'connection')
     this.#connection.dispatch({ type: 'lost', retryMs })
-    if (status === 4001 && this.#lease) this.#lease.extend(0)
-    else if (status === 4001 || status === 4003) {
-      // Only a new page says what may be followed now; until then there is nothing to ask the bridge for.
-      this.#connection.dispatch({ type: 'leave' })
-      this.#wantRefresh(code ?? 'access-denied')
-    }
+    if (status === 4001 && this.#lease?.isRenewable) this.#lease.expire()
+    else if (status === 4001 || status === 4003) this.#turnAway(code ?? 'access-denied')
+  }
+
+  /** Only a new page says what may be followed now; until then there is nothing to ask the bridge for. */
+  #turnAway(reason: string): void {
+    this.#connection.dispatch({ type: 'leave' })
+    this.#wantRefresh(reason)
   }
 
   #end(code: LiveError['code'], text: string): void {
@@ -232,33 +212,28 @@ class Page implements LivePage {
   async #loadRefresher(): Promise<Refresher> {
     const { Refresher } = await import('./refresh.ts')
     this.#refresher ??= new Refresher({
+      views: this.#options.views,
+      marker: () => this.marker,
       pause: () => this.#session.interrupt(),
-      take: tag => !this.#session.isBehind(tag.marker) && this.#take(tag),
-      fill: (element, content) =>
-        this.#options.views ? this.#options.views.fill(element, content) : element.replaceChildren(content),
+      take: tag => this.#take(tag),
       show: () => this.#show(),
-      resume: () => {
-        if (this.#connection.state.phase === 'away') this.#connection.dispatch({ type: 'start' })
-        else this.#run('connection', () => this.#connection.rejoin())
-      },
+      resume: () => this.#connection.rejoin(),
       update: () => this.#update(),
       fail: error => this.#fail(error, 'refresh'),
     })
     return this.#refresher
   }
 
-  #take(tag: Tag): true {
-    const before = this.#copy?.entries ?? []
+  #take(tag: Tag): void {
+    const before = this.#copy?.entries.keys() ?? []
     this.#tag = tag
-    this.#ticket = tag.ticket
     this.#lease?.stop()
     this.#lease = undefined
     this.#session = new PageSession(tag.follow, tag.marker)
     this.#copy = new PageCopy(tag.held)
     const { entries } = this.#copy
-    for (const [path] of before)
+    for (const path of before)
       if (!entries.has(path)) entries.set(path, { version: 0, state: undefined, isGone: true })
-    return true
   }
 
   #show(): boolean {
@@ -274,10 +249,13 @@ class Page implements LivePage {
     if (status.name === 'live' && name !== 'live') this.#changes = 0
     const changes = this.#changes
     if (name === status.name && reason === status.reason && changes === status.changes) return
-    if (status.name === 'live') this.#reason = ''
-    this.#wasLive ||= name === 'live'
+    if (status.name === 'live' && name !== 'closed') this.#reason = ''
     const since = name === status.name ? status.since : name === 'stale' ? this.#rightAt : Date.now()
     this.status = { name, reason, since, changes }
+    if (name === 'live') {
+      this.#refresher?.settle()
+      this.#connection.dispatch({ type: 'settled' })
+    }
     document.dispatchEvent(new CustomEvent('live-status', { detail: this.status }))
     this.#run('onStatus', () => this.#options.onStatus?.(this.status))
   }
@@ -286,14 +264,14 @@ class Page implements LivePage {
     const { phase, failures } = this.#connection.state
     const { reason = '', isRunning } = this.#refresher ?? {}
     const held = this.#session.reason ?? ''
+    const isNew = this.status.name === 'connecting'
     if (phase === 'ended') return ['closed', this.#reason]
     if (isRunning) return ['refreshing', reason]
     if (reason) return ['stale', reason]
-    if (phase !== 'open')
-      return this.#wasLive || failures > 0 ? ['stale', 'disconnected'] : ['connecting', '']
+    if (phase !== 'open') return isNew && !failures ? ['connecting', ''] : ['stale', 'disconnected']
     if (this.#session.isLive) return ['live', this.#reason]
     if (held && held !== 'behind') return ['stale', held]
-    return [this.#wasLive || this.#changes > 0 ? 'catching-up' : 'connecting', held]
+    return [isNew && !this.#changes ? 'connecting' : 'catching-up', held]
   }
 
   /** Runs what is not this module's own, or may fail later. */

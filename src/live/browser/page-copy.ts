@@ -65,7 +65,7 @@ export class PageCopy implements States {
   apply(message: ChangeMessage): LiveChange | undefined {
     const { event, resource: path, version, cause } = message
     const entry = this.entries.get(path)
-    if (entry !== undefined && version <= entry.version) return undefined
+    if (entry && version <= entry.version) return
     const isGone = event === 'deleted'
     const previous = entry?.state
     const changes = event === 'modified' ? message.changes : undefined

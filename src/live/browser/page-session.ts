@@ -5,6 +5,7 @@
  * memory is what a reconnect sends. PROTOCOL.md §9.4 to §9.8.
  */
 import type { ChangeMessage } from '../../contract/index.ts'
+import { type Place, parsePlaces } from './place.ts'
 
 /** What a page follows: everything below a path, or with `fields` the named members of what is directly there. */
 export interface Followed {
@@ -31,11 +32,6 @@ export type SessionFrame =
 /** News to take in; `lost` where the interval does not join on. */
 export type News = readonly ChangeMessage[] | 'lost'
 
-interface Place {
-  readonly epoch: string
-  readonly seq: number
-}
-
 /** How the bridge stands to the page in a stream: all is there, held back for a reason, or past bridging for a reason. */
 interface Standing {
   readonly type: 'joining' | 'live' | 'hold' | 'refresh'
@@ -55,10 +51,7 @@ export class PageSession {
 
   /** The positions that the page has reached, as a marker. */
   get marker(): string {
-    return [...this.#places]
-      .map(([stream, { epoch, seq }]) => `${stream}:${epoch}:${seq}`)
-      .sort()
-      .join()
+    return Array.from(this.#places, ([stream, { epoch, seq }]) => `${stream}:${epoch}:${seq}`).join()
   }
 
   /** Does the page have all that the bridge has, of every stream? */
@@ -71,30 +64,23 @@ export class PageSession {
     return [...this.#standings.values()].find(({ reason }) => reason)?.reason
   }
 
-  /** Would a page that begins at this marker be behind this one? Not where the API itself went back, or began anew. */
-  isBehind(marker: string): boolean {
-    return [...parsePlaces(marker)].some(([stream, { epoch, seq }]) => {
-      const place = this.#places.get(stream)
-      return place?.epoch === epoch && seq < place.seq && this.#standings.get(stream)?.reason !== 'ahead'
-    })
-  }
-
   /** The connection ended, or a new hello is on its way: nothing counts before the welcome to it. */
   interrupt(): void {
     this.#isWelcome = false
     for (const { path } of this.follow) this.#standings.set(path.split('/')[1]!, { type: 'joining' })
   }
 
-  /** Takes a frame; gives what is news in it. */
+  /** Takes a frame, of the session's or another type; gives what is news in it. */
   take(frame: SessionFrame): News {
     if (frame.type === 'welcome') {
       this.#isWelcome = true
       return []
     }
-    const standing = this.#standings.get(frame.stream)
+    const { type, stream } = frame
+    const standing = this.#standings.get(stream)
     if (!this.#isWelcome || !standing || standing.type === 'refresh') return []
-    if (frame.type === 'interval') return this.#takeInterval(frame)
-    this.#standings.set(frame.stream, frame)
+    if (type === 'interval') return this.#takeInterval(frame)
+    if (type === 'live' || type === 'hold' || type === 'refresh') this.#standings.set(stream, frame)
     return []
   }
 
@@ -105,12 +91,4 @@ export class PageSession {
     this.#places.set(stream, { epoch, seq: to })
     return messages.filter(({ id }) => Number(id.split(':')[2]) > place.seq)
   }
-}
-
-/** What cannot be read is left out: the bridge asks for a refresh of a stream without a place. */
-function parsePlaces(marker: string): Map<string, Place> {
-  const positions = marker.matchAll(/([^,:\s]+):(\w+):(\d+)/g)
-  return new Map(
-    [...positions].map(([, stream, epoch, seq]) => [stream!, { epoch: epoch!, seq: Number(seq) }]),
-  )
 }

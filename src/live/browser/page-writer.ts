@@ -5,8 +5,6 @@ import type { Views } from './views.ts'
 
 /** A page in the background draws no frames. */
 const longestDelayMs = 250
-/** More patches of one resource that is not held do not wait. */
-const maxPatches = 100
 
 export class PageWriter {
   readonly #views: Views | undefined
@@ -20,15 +18,15 @@ export class PageWriter {
   }
 
   /** Writes a change together with those that come in the same moment. */
-  add({ path, state, event, changes }: LiveChange, copy: PageCopy): void {
-    const before = this.#pending.get(path)?.patches ?? []
-    const patches = state || !changes ? [] : [...before, changes]
-    this.#pending.set(path, { state, isGone: event === 'deleted', patches })
+  add({ path, state, event, changes: patch }: LiveChange, copy: PageCopy): void {
+    this.#pending.set(path, { state, isGone: event === 'deleted', patch })
     const write = (): void => this.#write(copy)
-    if (patches.length > maxPatches) write()
-    if (this.#timer) return
-    this.#timer = setTimeout(write, longestDelayMs)
-    requestAnimationFrame(write)
+    // The patches of what is not held do not make one.
+    if (!state && patch) write()
+    else if (!this.#timer) {
+      this.#timer = setTimeout(write, longestDelayMs)
+      requestAnimationFrame(write)
+    }
   }
 
   /** Writes all that the page holds: after a refresh. */
@@ -36,7 +34,7 @@ export class PageWriter {
     this.#pending.clear()
     writeBindings(path => {
       const { state, isGone = false } = copy.entries.get(path) ?? {}
-      return state || isGone ? { state, isGone, patches: [] } : undefined
+      return state || isGone ? { state, isGone } : undefined
     }, this.#onError)
     this.#views?.render(copy, undefined, this.#onError)
   }
@@ -45,8 +43,8 @@ export class PageWriter {
     clearTimeout(this.#timer)
     this.#timer = undefined
     const pending = this.#pending
-    if (pending.size === 0) return
     this.#pending = new Map()
+    if (!pending.size) return
     writeBindings(path => pending.get(path), this.#onError)
     this.#views?.render(copy, new Set(pending.keys()), this.#onError)
   }

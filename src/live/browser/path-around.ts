@@ -2,5 +2,5 @@
 
 /** The path that the nearest `data-live-path` names; `''` where there is none. */
 export function pathAround(element: Element): string {
-  return element.closest('[data-live-path]')?.getAttribute('data-live-path') ?? ''
+  return element.closest<HTMLElement>('[data-live-path]')?.dataset['livePath'] ?? ''
 }

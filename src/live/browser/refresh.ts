@@ -5,18 +5,20 @@
  * shown is not taken, and from the second try on another URL is asked for, for caches that do not listen. PROTOCOL.md §9.13.
  */
 import { LiveError } from './live-error.ts'
+import { parsePlaces } from './place.ts'
 import { type RefreshPace, refreshWaitMs } from './refresh-pace.ts'
 import { readTag, type Tag } from './tag.ts'
 import { trustMarkup } from './trusted-markup.ts'
+import type { Views } from './views.ts'
 
 /** The page as the refresher knows it. */
 export interface RefreshedPage {
+  readonly views: Views | undefined
+  /** What the page holds, as a marker. */
+  marker(): string
   /** Stops taking what comes: it would be judged against the old page and lost in the new one, and comes again after the next hello. */
   pause(): void
-  /** Takes the new tag, where it is not older than what the page holds; else gives `false`. */
-  take(tag: Tag): boolean
-  /** Makes nodes the content of an element. */
-  fill(element: Element, content: DocumentFragment): void
+  take(tag: Tag): void
   /** Shows all that it holds; `false` where that is not all that it has to show. */
   show(): boolean
   /** Goes on, with the new tag or with the old one. */
@@ -84,23 +86,36 @@ export class Refresher {
     const tag = readTag(fresh)
     // Another page has come in its place, such as one to sign in.
     if (tag === undefined) return location.reload()
-    if (!this.#page.take(tag)) {
+    // Where the API itself went back, older is right.
+    if (this.reason !== 'ahead' && isOlder(tag.marker, this.#page.marker())) {
       throw new LiveError(
         'position-ahead',
         'The page that came is older than the one shown: a cache does not listen.',
       )
     }
+    this.#page.take(tag)
+    const { views } = this.#page
     let hasParts = false
     for (const part of document.querySelectorAll('[data-live-part][id]')) {
       const other = fresh.getElementById(part.id)
       if (!other) continue
       const content = document.createDocumentFragment()
       content.append(...other.childNodes)
-      this.#page.fill(part, content)
+      if (views) views.fill(part, content)
+      else part.replaceChildren(content)
       hasParts = true
     }
     if (!this.#page.show() && !hasParts) location.reload()
   }
+}
+
+/** Is a marker behind another one in a stream whose history is the same? */
+export function isOlder(marker: string, held: string): boolean {
+  const places = parsePlaces(held)
+  return [...parsePlaces(marker)].some(([stream, { epoch, seq }]) => {
+    const place = places.get(stream)
+    return place?.epoch === epoch && seq < place.seq
+  })
 }
 
 async function fetchPage(attempt: number): Promise<Document> {

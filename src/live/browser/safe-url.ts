@@ -8,7 +8,5 @@ export function isSafeUrl(url: string): boolean {
   // Browsers skip white space and control characters inside a scheme.
   // biome-ignore lint/suspicious/noControlCharactersInRegex: those are what is looked for
   const text = url.replace(/[\u0000-\u0020]/g, '')
-  return (
-    !/^[^/?#]*:/.test(text) || /^(https?:|mailto:|tel:|data:image\/(png|jpeg|gif|webp|avif)[;,])/i.test(text)
-  )
+  return !/^[^/?#]*:/.test(text) || /^(https?:|mailto:|tel:|data:image\/(?!svg))/i.test(text)
 }

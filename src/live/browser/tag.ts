@@ -17,18 +17,12 @@ export interface Tag {
 /** Reads the tag of a document; `undefined` where it has none. Errors: `invalid-option`. */
 export function readTag(document: Document): Tag | undefined {
   const element = document.querySelector('script[type="application/json"][data-live]')
-  if (element === null) return undefined
-  let tag: Partial<Tag> | undefined
+  if (!element) return
   try {
-    tag = JSON.parse(element.textContent)
+    const tag: Tag = { held: {}, ...JSON.parse(element.textContent) }
+    if (tag.live && tag.follow[0]) return tag
   } catch {
     // Told below, together with what is JSON and no tag.
   }
-  if (typeof tag?.live !== 'string' || !Array.isArray(tag.follow) || typeof tag.marker !== 'string') {
-    throw new LiveError(
-      'invalid-option',
-      'The tag <script type="application/json" data-live> cannot be read. Let the page helper make it.',
-    )
-  }
-  return { ...tag, live: tag.live, follow: tag.follow, marker: tag.marker, held: tag.held ?? {} }
+  throw new LiveError('invalid-option', 'The tag of the page cannot be read: let the page helper make it.')
 }
