@@ -12,7 +12,7 @@ import {
   type Json,
   type JsonObject,
 } from 'lockstep/contract'
-import { defineResource, type Resource } from 'lockstep/service'
+import { defineResource, type Resource, type ResourceOptions } from 'lockstep/service'
 import { isApiRoot } from './argument.ts'
 import { type RowList, readFirstRows } from './first-row.ts'
 import { findSchemaFaults } from './schema-fault.ts'
@@ -34,7 +34,7 @@ const settingChecks: Readonly<Record<keyof ServedSettings, (value: Json) => stri
     messageOf(() => checkTopicPrefix(typeof value === 'string' ? value : JSON.stringify(value))),
 }
 const otherMembers = ['resources', '$schema']
-const resourceMembers = ['schema', 'rows']
+const resourceMembers = ['schema', 'languages', 'references', 'rows']
 
 /** Reads the file's value, which has an object as `resources`. */
 export function readLockstepForm(value: JsonObject): ServedContent {
@@ -54,6 +54,7 @@ export function readLockstepForm(value: JsonObject): ServedContent {
     const collection = readCollection(template, declaration, pointer, faults)
     return collection === undefined ? [] : [collection]
   })
+  if (faults.length === 0) findOpenReferences(collections, faults)
   if (faults.length === 0) findOrphans(collections, faults)
   return { settings: settings as ServedSettings, collections, notices: [], faults }
 }
@@ -65,7 +66,10 @@ function readCollection(
   faults: Fault[],
 ): ServedCollection | undefined {
   if (!isJsonObject(declaration)) {
-    faults.push({ pointer, detail: 'must be an object with "schema" and "rows", both optional' })
+    faults.push({
+      pointer,
+      detail: 'must be an object with "schema", "languages", "references" and "rows", all optional',
+    })
     return undefined
   }
   checkMembers(declaration, pointer, resourceMembers, faults)
@@ -73,7 +77,7 @@ function readCollection(
   const schemaFaults = findSchemaFaults(schema, `${pointer}/schema`)
   faults.push(...schemaFaults)
   if (schemaFaults.length > 0) return undefined
-  const resource = tryToDefine(template, schema as JsonObject, pointer, faults)
+  const resource = tryToDefine(template, { ...declaration, schema }, pointer, faults)
   if (resource === undefined) return undefined
   const rowCounts = { numericIds: 0, madeIds: 0 }
   const depth = template.split('/').length >> 1
@@ -85,7 +89,7 @@ function readCollection(
 /** A template that cannot be used is said at the resource, a schema that cannot be compiled at the schema. */
 function tryToDefine(
   template: string,
-  schema: JsonObject,
+  { schema, languages, references }: JsonObject,
   pointer: string,
   faults: Fault[],
 ): Resource<object> | undefined {
@@ -95,10 +99,12 @@ function tryToDefine(
     faults.push({ pointer, detail: messageFrom(error) })
     return undefined
   }
+  const options = { languages, references } as Pick<ResourceOptions<object>, 'languages' | 'references'>
   try {
-    return defineResource(template, { schema: schema as object })
+    return defineResource(template, { ...options, schema: schema as object })
   } catch (error) {
-    faults.push({ pointer: `${pointer}/schema`, detail: messageFrom(error) })
+    const isSchema = languages === undefined && references === undefined
+    faults.push({ pointer: isSchema ? `${pointer}/schema` : pointer, detail: messageFrom(error) })
     return undefined
   }
 }
@@ -124,6 +130,18 @@ function readLists(value: Json, depth: number, pointer: string, faults: Fault[])
       parentIds: [parentId.normalize('NFC'), ...list.parentIds],
     })),
   )
+}
+
+/** What is referred to by its name is in the same file. */
+function findOpenReferences(collections: readonly ServedCollection[], faults: Fault[]): void {
+  const routes = new Set(collections.map(({ resource }) => resource.route))
+  for (const { resource } of collections) {
+    for (const { name, target } of resource.references.values()) {
+      if (typeof target !== 'string' || routes.has(target)) continue
+      const pointer = `/resources/${escapePointer(resource.template)}/references/${escapePointer(name)}`
+      faults.push({ pointer, detail: `is none of the file's resources${suggest(target, [...routes])}` })
+    }
+  }
 }
 
 /** Nested resources need their parent to be declared, and its rows to be there for theirs. */

@@ -12,6 +12,7 @@ export {
   type NodeListenerOptions,
   openHttpServer,
 } from './http/node.ts'
+export type { Reference, ReferenceOptions, RemoteCollection } from './reference.ts'
 export type { RelayOptions } from './relay-options.ts'
 export {
   type ApiOf,

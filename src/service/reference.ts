@@ -7,6 +7,7 @@
 import {
   checkCount,
   checkOptions,
+  describeValue,
   formatMemberPath,
   isLockstepError,
   type JsonObject,
@@ -50,6 +51,9 @@ export function readReferences(
 ): ReadonlyMap<string, Reference> {
   const refuse = (reason: string): LockstepError =>
     new LockstepError('invalid-option', `The references of ${quote(template)} cannot be used: ${reason}.`)
+  if (typeof options !== 'object' || options === null || Array.isArray(options)) {
+    throw refuse(`they are ${describeValue(options)}. Give an object, such as { owner: "people" }`)
+  }
   const entries = Object.entries(options)
   if (entries.length > maxReferences) throw refuse(`there are more than ${maxReferences}`)
   return new Map(

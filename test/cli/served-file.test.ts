@@ -159,3 +159,23 @@ test('many faults are counted, not all shown', () => {
   assert.equal(faults.length, 21)
   assert.equal(faults.at(-1), '… and 10 more')
 })
+
+test('languages and references are taken, and faults in them are said', () => {
+  const [people] = read(
+    'a.yaml',
+    'resources:\n  people:\n    languages: [en, fr]\n    references: { boss: people, home: "http://127.0.0.1:1/homes" }\n    schema: { properties: { boss: { type: string }, home: { type: string }, motto: { type: string, translatable: true } } }\n    rows: [{ id: ann, motto: { en: Go on } }]\n',
+  ).collections
+  assert.deepEqual(people!.resource.texts, { languages: ['en', 'fr'], places: [['motto']] })
+  assert.deepEqual([...people!.resource.references.keys()], ['boss', 'home'])
+  const cases: readonly (readonly [declaration: string, fault: string])[] = [
+    ['{"languages": ["en"]}', '/resources/a The resource "a" cannot be used. It has languages but no text'],
+    ['{"languages": "en"}', '/resources/a The resource "a" cannot be used. Its languages are'],
+    ['{"references": "a"}', '/resources/a The references of "a" cannot be used: they are the text "a"'],
+    ['{"references": {"x": "as"}}', "/resources/a/references/x is none of the file's resources"],
+    ['{"langauges": ["en"]}', '/resources/a/langauges is not known here (did you mean "languages"?)'],
+  ]
+  for (const [declaration, fault] of cases) {
+    const [first = ''] = faultsOf('a.json', `{"resources": {"a": ${declaration}}}`)
+    assert.ok(first.replace(/^\d+:\d+ /, '').startsWith(fault), first)
+  }
+})
