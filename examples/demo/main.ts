@@ -26,6 +26,8 @@ function startService(name: string, port: number, brokerUrl: string): Promise<st
         BROKER_URL: brokerUrl,
         BROKER_PASSWORD: password,
         DATA_DIR: dataDir,
+        // Projects embed their owner and members from there.
+        USERS_URL: urls['users'] ?? '',
       },
     })
     children.set(name, child)
@@ -101,12 +103,13 @@ const broker = await openEmbeddedBroker({ host, port: readPort('MQTT_PORT', 1883
 )
 const frontDoor = await openFrontDoor({ host, port: readPort('PORT', 3000) }).catch(stopNaming('PORT'))
 const urls: Record<string, string> = {}
+const start = async (name: string, index: number): Promise<void> => {
+  urls[name] = await startService(name, readPort(`${name.toUpperCase()}_PORT`, 3001 + index), broker.url)
+}
 try {
-  await Promise.all(
-    names.map(async (name, index) => {
-      urls[name] = await startService(name, readPort(`${name.toUpperCase()}_PORT`, 3001 + index), broker.url)
-    }),
-  )
+  // Whoever refers to users must know where they are.
+  await start('users', 0)
+  await Promise.all(names.map((name, index) => name !== 'users' && start(name, index)))
 } catch (error) {
   await stop((error as Error).message)
 }

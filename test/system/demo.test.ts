@@ -77,6 +77,12 @@ test('npm start runs three services and a broker, survives the kill of a service
   assert.deepEqual([health['status'], health['broker']], ['ok', { connected: true }])
   assert.match(await (await fetch(pagesUrl!)).text(), /<h1>Lockstep<\/h1>/)
 
+  const [, projectsUrl] = await first.printed(/projects +(http:\S+)/)
+  const french = await getJson(`${projectsUrl}/sandbox?lang=fr&embed=owner,members`)
+  assert.equal(french['description'], 'Un exemple simple')
+  const { owner, members } = french['_embedded'] as { owner: JsonObject; members: JsonObject[] }
+  assert.deepEqual([owner['name'], members.length], ['John Doe', 2])
+
   await using broker = await connectMqtt(brokerUrl!)
   const messages: JsonObject[] = []
   let onMessage: () => void = () => {}
