@@ -13,6 +13,8 @@ export interface PublishOptions {
   readonly retain?: boolean
   /** How long to wait for the acknowledgement. @default 10_000 */
   readonly timeoutMs?: number
+  /** Texts beside the payload, by name. Called where the protocol has room for them (MQTT 5), else they are left out. */
+  readonly attributes?: () => Readonly<Record<string, string>>
 }
 
 /** A message as it arrived. `retained` means that the broker had kept it: it may be of any age. */

@@ -9,7 +9,7 @@ import { type ConnectionState, createConnectionState } from './connection-state.
 import { explainMqttFailure, type MqttEnd } from './mqtt-failure.ts'
 import { type MqttConnect, MqttSession, type MqttSessionOptions } from './mqtt-session.ts'
 import { MqttSubscriptions } from './mqtt-subscriptions.ts'
-import { createPublishWindow, type PublishWindow } from './publish-window.ts'
+import { type Attributes, createPublishWindow, type PublishWindow } from './publish-window.ts'
 import { retryDelayMs } from './retry-delay.ts'
 import { checkTopic } from './subscriptions.ts'
 
@@ -65,9 +65,11 @@ export class MqttBroker implements Broker {
   async publish(topic: string, payload: string, options: PublishOptions = {}): Promise<void> {
     if (this.#closing !== undefined) throw this.#closedError()
     checkTopic(topic)
-    this.#checkSize(topic, payload)
+    const { retain = false, timeoutMs = 10_000 } = options
+    const attributes = this.#settings.protocolVersion === 5 ? options.attributes?.() : undefined
+    this.#checkSize(topic, payload, attributes)
     if (!this.#state.connected) throw this.#unreachableError()
-    await this.#window.publish(topic, payload, options.retain === true, options.timeoutMs ?? 10_000)
+    await this.#window.publish(topic, payload, retain, timeoutMs, attributes)
   }
 
   async subscribe(
@@ -176,14 +178,16 @@ export class MqttBroker implements Broker {
     this.#reportError(error, { stage: 'mqtt connection' })
   }
 
-  #checkSize(topic: string, payload: string): void {
+  #checkSize(topic: string, payload: string, attributes: Attributes = {}): void {
     const { maxPayloadBytes } = this.#settings
     const maxPacketBytes = this.#session?.maxPacketBytes ?? Number.POSITIVE_INFINITY
+    const besides = [topic, ...Object.entries(attributes).flat()]
+    const chars = besides.reduce((sum, text) => sum + text.length + 3, payload.length)
     // UTF-8 takes at most three bytes for a code unit: nearly always there is nothing to count.
-    if (payload.length * 3 <= maxPayloadBytes && (payload.length + topic.length) * 3 + 64 <= maxPacketBytes)
-      return
+    if (payload.length * 3 <= maxPayloadBytes && chars * 3 + 64 <= maxPacketBytes) return
     const bytes = Buffer.byteLength(payload)
-    const limit = Math.min(maxPayloadBytes, maxPacketBytes - Buffer.byteLength(topic) - 64)
+    const besidesBytes = besides.reduce((sum, text) => sum + Buffer.byteLength(text) + 3, 64)
+    const limit = Math.min(maxPayloadBytes, maxPacketBytes - besidesBytes)
     if (bytes <= limit) return
     throw new LockstepError(
       'message-too-large',

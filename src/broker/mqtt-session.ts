@@ -9,7 +9,7 @@ import type { IClientOptions, IClientPublishOptions, IConnackPacket, MqttClient,
 import { LockstepError, quote } from '../contract/index.ts'
 import type { MqttAddress } from './mqtt-address.ts'
 import type { MqttEnd } from './mqtt-failure.ts'
-import type { PublishLink } from './publish-window.ts'
+import type { Attributes, PublishLink } from './publish-window.ts'
 
 export interface MqttSessionOptions {
   readonly address: MqttAddress
@@ -85,9 +85,11 @@ export class MqttSession implements PublishLink {
     payload: string,
     retain: boolean,
     done: (error: LockstepError | undefined) => void,
+    attributes?: Attributes,
   ): void {
     const canRetain = this.#accepted?.properties?.retainAvailable !== false
-    const options = retain && canRetain ? this.#retainOptions : this.#publishOptions
+    const plain = retain && canRetain ? this.#retainOptions : this.#publishOptions
+    const options = attributes === undefined ? plain : withAttributes(plain, attributes)
     this.#client.publish(topic, payload, options, error => {
       // Without a code it is no answer but the end of the connection, which ends all publications.
       const code = codeOf(error)
@@ -191,6 +193,10 @@ function clientOptions(options: MqttSessionOptions): IClientOptions {
     resubscribe: false,
     queueQoSZero: false,
   }
+}
+
+function withAttributes(options: IClientPublishOptions, attributes: Attributes): IClientPublishOptions {
+  return { ...options, properties: { ...options.properties, userProperties: { ...attributes } } }
 }
 
 function grantedCodes(packet: Packet | undefined): readonly number[] | undefined {

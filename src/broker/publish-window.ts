@@ -13,6 +13,9 @@ export interface PublishWindowOptions {
   readonly onStuck: () => void
 }
 
+/** Texts that go beside the payload, by name. */
+export type Attributes = Readonly<Record<string, string>>
+
 /** What the window needs of a connection. */
 export interface PublishLink {
   readonly maxInFlight: number
@@ -22,13 +25,20 @@ export interface PublishLink {
     payload: string,
     retain: boolean,
     done: (error: LockstepError | undefined) => void,
+    attributes?: Attributes,
   ): void
 }
 
 export interface PublishWindow {
   readonly inFlight: number
   /** Resolves at the acknowledgement. Errors: `overloaded`, `timeout`, `invalid-option`, and those of `open` and `shut`. */
-  publish(topic: string, payload: string, retain: boolean, timeoutMs: number): Promise<void>
+  publish(
+    topic: string,
+    payload: string,
+    retain: boolean,
+    timeoutMs: number,
+    attributes?: Attributes,
+  ): Promise<void>
   /** Publishes over this connection from now on. */
   open(link: PublishLink): void
   /** Rejects all with the error. */
@@ -48,15 +58,24 @@ class Publication {
   readonly retain: boolean
   readonly timeoutMs: number
   readonly deadlineMs: number
+  readonly attributes: Attributes | undefined
   sentMs = 0
   #settle: Settle | undefined
 
-  constructor(topic: string, payload: string, retain: boolean, timeoutMs: number, settle: Settle) {
+  constructor(
+    topic: string,
+    payload: string,
+    retain: boolean,
+    timeoutMs: number,
+    settle: Settle,
+    attributes: Attributes | undefined,
+  ) {
     this.topic = topic
     this.payload = payload
     this.retain = retain
     this.timeoutMs = timeoutMs
     this.deadlineMs = performance.now() + timeoutMs
+    this.attributes = attributes
     this.#settle = settle
   }
 
@@ -89,17 +108,21 @@ class Window implements PublishWindow {
     return this.#inFlight.size
   }
 
-  publish(topic: string, payload: string, retain: boolean, timeoutMs: number): Promise<void> {
+  publish(
+    topic: string,
+    payload: string,
+    retain: boolean,
+    timeoutMs: number,
+    attributes?: Attributes,
+  ): Promise<void> {
     const { maxWaiting } = this.#options
     if (this.#inFlight.size + this.#waiting.length - this.#first >= maxWaiting) {
       return Promise.reject(overloadedError(maxWaiting))
     }
     if (!(timeoutMs > 0)) return Promise.reject(timeoutOptionError(timeoutMs))
     return new Promise((resolve, reject) => {
-      const publication = new Publication(topic, payload, retain, timeoutMs, error => {
-        if (error === undefined) resolve()
-        else reject(error)
-      })
+      const settle: Settle = error => (error === undefined ? resolve() : reject(error))
+      const publication = new Publication(topic, payload, retain, timeoutMs, settle, attributes)
       this.#deadline.notAfter(publication.deadlineMs)
       this.#waiting.push(publication)
       this.#sendNext()
@@ -142,13 +165,15 @@ class Window implements PublishWindow {
   #send(link: PublishLink, publication: Publication): void {
     this.#inFlight.add(publication)
     publication.sentMs = performance.now()
-    link.send(publication.topic, publication.payload, publication.retain, error => {
+    const done = (error: LockstepError | undefined): void => {
       // What comes after a loss of the connection is not in flight any more.
       if (!this.#inFlight.delete(publication)) return
       this.#lastAckMs = performance.now()
       publication.settle(error)
       this.#sendNext()
-    })
+    }
+    const { topic, payload, retain, attributes } = publication
+    link.send(topic, payload, retain, done, attributes)
   }
 
   /** Ends what is late, and returns the next deadline. */

@@ -1,5 +1,6 @@
 /** The contract: what travels between services, brokers, followers and pages. Pure; runs in browsers. */
 export * from './channel.ts'
+export * from './cloud-event.ts'
 export * from './error.ts'
 export * from './etag.ts'
 export * from './fields.ts'

@@ -6,6 +6,7 @@
  */
 import type { Broker, Delivery } from '../broker/broker.ts'
 import {
+  type CloudEventAttributes,
   formatHead,
   formatPosition,
   formatRefMessage,
@@ -13,10 +14,12 @@ import {
   type Head,
   headTopic,
   isLockstepError,
+  type Message,
   type ModifiedMessage,
   parseHead,
   pathToTopic,
   type ReportError,
+  toCloudEventAttributes,
 } from '../contract/index.ts'
 import type { ChangeLog, ChangesPage, LoggedChange } from '../log/change-log.ts'
 import type { HeadWatch } from './head-watch.ts'
@@ -217,7 +220,8 @@ export class StreamRelay {
     const isWhole = form === 'whole' && !this.#isTooLarge(change.messageText)
     const payload = isWhole ? change.messageText : formatWithoutContent(change)
     const timeoutMs = this.#options.publishTimeoutMs
-    broker.publish(pathToTopic(change.topicPath, topicPrefix), payload, { timeoutMs }).then(
+    const attributes = (): CloudEventAttributes => attributesOf(payload)
+    broker.publish(pathToTopic(change.topicPath, topicPrefix), payload, { timeoutMs, attributes }).then(
       () => this.#published(turn, seq),
       error => this.#publishFailed(error, turn, seq),
     )
@@ -265,7 +269,8 @@ export class StreamRelay {
     const { topicPrefix, now, broker } = this.#parts
     const text = formatResetMessage(head, new Date(now()).toISOString())
     const timeoutMs = this.#options.publishTimeoutMs
-    const done = broker.publish(pathToTopic(`/${this.name}`, topicPrefix), text, { timeoutMs })
+    const attributes = (): CloudEventAttributes => attributesOf(text)
+    const done = broker.publish(pathToTopic(`/${this.name}`, topicPrefix), text, { timeoutMs, attributes })
     if (!(await this.#untilClosing(done))) return
     this.#window = jumpTo(this.#window!, head.epoch, head.seq)
     this.#telling.reset(head.seq)
@@ -375,6 +380,10 @@ export class StreamRelay {
   #report(error: unknown, stage: string): void {
     this.#parts.onError(error, { stage })
   }
+}
+
+function attributesOf(messageText: string): CloudEventAttributes {
+  return toCloudEventAttributes(JSON.parse(messageText) as Message)
 }
 
 function formatWithoutContent(change: LoggedChange): string {

@@ -5,6 +5,7 @@
 import assert from 'node:assert/strict'
 import { after, before, describe, it } from 'node:test'
 import { setTimeout } from 'node:timers/promises'
+import { connectAsync, type IPublishPacket } from 'mqtt'
 import { type Broker, type ConnectMqttOptions, connectMqtt } from '../../src/broker/index.ts'
 import { listRights } from '../../src/cli/acl-rights.ts'
 import { type AclBroker, formatAcl } from '../../src/cli/acl-text.ts'
@@ -214,6 +215,42 @@ function testRights(test: Test, { refusal, forbidden, protocolVersions }: Operat
   })
 
   if (protocolVersions.includes(5)) {
+    test('by MQTT 5 a change is a CloudEvent too, in binary mode; a head is none', async ({
+      broker,
+      connect,
+    }) => {
+      const url = `mqtt://127.0.0.1:${broker.port}`
+      const login = { username: 'reader', password: passwords.reader }
+      const plain = await connectAsync(url, { ...login, protocolVersion: 5 })
+      const heard: IPublishPacket[] = []
+      const all = Promise.withResolvers<void>()
+      plain.on('message', (_topic, _payload, packet) => {
+        if (heard.push(packet) === 2) all.resolve()
+      })
+      await plain.subscribeAsync(['people/#', headTopic('projects')], { qos: 1 })
+      await using publisher = await up(connect('service', { protocolVersion: 5 }))
+      await using service = await openTestService({ broker: publisher })
+      await service.ask('PUT', '/people/a.b', { body: { name: 'x' } })
+      await all.promise
+      await plain.endAsync(true)
+      await service.service.close()
+      const [head, change] = heard.sort((one, other) => (one.topic < other.topic ? -1 : 1))
+      const message = JSON.parse(`${change!.payload}`) as Record<string, unknown>
+      assert.deepEqual(
+        { ...change!.properties?.userProperties },
+        {
+          specversion: '1.0',
+          id: message['id'],
+          source: '/people',
+          type: 'lockstep.created',
+          subject: '/people/a%2Eb',
+          time: message['time'],
+        },
+      )
+      assert.equal(change!.properties?.contentType, 'application/json')
+      assert.equal(head!.properties?.userProperties, undefined)
+    })
+
     test('a message without the right to publish is refused by MQTT 5', async ({ connect }) => {
       await using forger = await up(connect('guest', { protocolVersion: 5 }))
       await rejects(forger.publish('people/johndoe', 'forged'), 'broker-refused')
