@@ -41,7 +41,7 @@ const maxConditions = 20
 
 /** Reads the query of a list. Errors: `invalid-query`. */
 export function readListQuery(resource: Resource<object>, query: string): ListQuery {
-  const { parameters, where } = split(resource, query)
+  const { parameters, where } = query === '' ? noQuery : split(resource, query)
   const { limit, after, cursor, versions, count, sort, ...view } = parameters
   for (const condition of where) checkCondition(resource, condition)
   const keys = sort === undefined ? [] : readSort(resource, sort)
@@ -102,6 +102,8 @@ interface SplitQuery {
   readonly parameters: { readonly [Name in Parameter]?: string }
   readonly where: readonly Condition[]
 }
+
+const noQuery: SplitQuery = { parameters: {}, where: [] }
 
 /** What is no parameter is a condition on a member; with its operator it is one, whatever it is called. */
 function split(resource: Resource<object>, query: string): SplitQuery {

@@ -22,7 +22,8 @@ import { formatVariant, readView, showTexts, viewParameters } from './view.ts'
 export async function readItem(route: Route): Promise<Reply> {
   const { context, exchange, target, headers } = route
   negotiate(exchange, ['application/json'])
-  const view = readView(route, readQuery(exchange.query, viewParameters(route.resource)))
+  const { query } = exchange
+  const view = readView(route, query === '' ? {} : readQuery(query, viewParameters(route.resource)))
   const { head, resource } = await context.log.readResource(target.path)
   setMarker(route, markerOf(head))
   const { stateText } = resource
@@ -30,11 +31,8 @@ export async function readItem(route: Route): Promise<Reply> {
   const beside = view?.embeds.length ? await readEmbeds(route, view, markerOf(head), [stateText]) : nothing
   if (beside === undefined) return await readItem(route)
   if (beside.marker !== undefined) setMarker(route, beside.marker)
-  const tag = formatResourceTag(
-    head.epoch,
-    resource.version,
-    joinVariants(formatVariant(view), beside.variant),
-  )
+  const variant = view === undefined ? '' : joinVariants([formatVariant(view), beside.variant])
+  const tag = formatResourceTag(head.epoch, resource.version, variant)
   headers['etag'] = tag
   headers['cache-control'] = 'no-cache'
   if (view !== undefined) setEmbedLinks(route, view)
@@ -55,7 +53,7 @@ export async function readList(route: Route): Promise<Reply> {
   const beside = view?.embeds.length ? await readEmbeds(route, view, markerOf(head), stateTexts) : nothing
   if (beside === undefined) return await readList(route)
   if (beside.marker !== undefined) setMarker(route, beside.marker)
-  const variant = joinVariants(formatVariant(view), formatListVariant(query), beside.variant)
+  const variant = joinVariants([formatVariant(view), formatListVariant(query), beside.variant])
   // What was put together while others wrote is no representation that a tag could name.
   const tag = isSteady ? formatCollectionTag(head.epoch, head.seq, variant) : undefined
   if (tag !== undefined) headers['etag'] = tag
@@ -75,7 +73,7 @@ export async function readList(route: Route): Promise<Reply> {
 /** What stands beside states that embed nothing. */
 const nothing: Partial<Embedding> = {}
 
-function joinVariants(...variants: readonly (string | undefined)[]): string {
+function joinVariants(variants: readonly (string | undefined)[]): string {
   return variants.filter(variant => variant).join(';')
 }
 
