@@ -22,6 +22,7 @@ const people = 1_000
 const connections = 64
 
 const programs = {
+  httpAlone: new URL('./peers/http-alone.ts', import.meta.url),
   bare: new URL('./peers/bare.ts', import.meta.url),
   fastify: new URL('./peers/fastify.ts', import.meta.url),
   feathers: new URL('./peers/feathers.ts', import.meta.url),
@@ -32,6 +33,7 @@ const programs = {
 }
 
 const names = {
+  httpAlone: 'node:http alone, keeps nothing',
   bareFull: 'node:http + node:sqlite, FULL',
   bareNormal: 'node:http + node:sqlite, NORMAL',
   outboxNormal: 'node:http + node:sqlite with an outbox, NORMAL',
@@ -54,7 +56,7 @@ const columns: readonly Column[] = [
 export const question: Question = {
   name: 'patch',
   title: `PATCH over HTTP: ${connections} keep-alive connections, ${people} resources of about 150 bytes`,
-  budgetS: { full: 240, quick: 20 },
+  budgetS: { full: 270, quick: 22 },
   prepare,
 }
 
@@ -98,6 +100,7 @@ function createVariants(setting: Setting, mosquitto: Mosquitto | undefined): Var
   const lockstep = (broker?: string) => (): Promise<Figures> =>
     measure(setting, programs.lockstep, { file: file(), people, broker }, startMqttSubscriber)
   const variants: Variant[] = [
+    { name: names.httpAlone, measure: () => measure(setting, programs.httpAlone, {}) },
     { name: names.bareFull, measure: table(programs.bare, 'FULL') },
     { name: names.bareNormal, measure: table(programs.bare, 'NORMAL') },
     { name: names.outboxNormal, measure: table(programs.bare, 'NORMAL', true) },
