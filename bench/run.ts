@@ -14,16 +14,23 @@ import { question as changeCost } from './change-cost.ts'
 import { question as feedPage } from './feed-page.ts'
 import { type Machine, readMachine } from './harness/machine.ts'
 import { findMosquitto } from './harness/mosquitto.ts'
+import { findPostgres } from './harness/postgres.ts'
 import type { Question } from './harness/question.ts'
 import { type Answer, createAnswer, formatAnswer } from './harness/report.ts'
 import { measureRounds } from './harness/rounds.ts'
 import { question as latency } from './latency.ts'
 import { question as memory } from './memory.ts'
 import { question as patch } from './patch.ts'
+import { question as postgres } from './postgres.ts'
+import { question as postgresSize } from './postgres-size.ts'
 import { question as relay } from './relay.ts'
 import { question as replica } from './replica.ts'
 
-const questions: readonly Question[] = [patch, latency, relay, catchUp, memory, replica, changeCost, feedPage]
+const onPostgres: readonly Question[] = findPostgres() === undefined ? [] : [postgres, postgresSize]
+const questions: readonly Question[] = [
+  ...[patch, latency, relay, catchUp, memory, replica, changeCost, feedPage],
+  ...onPostgres,
+]
 const here = import.meta.dirname
 const root = join(here, '..')
 

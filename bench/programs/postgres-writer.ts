@@ -1,0 +1,194 @@
+/**
+ * Writes to PostgreSQL with so many writers at once, each one write at a time, in one of several ways, and tells how
+ * long it took and how soon another instance saw the changes.
+ *
+ * Each write is the same work: read a person, lock it, store it changed, commit durably. What differs is the row
+ * that tells of the change.
+ */
+import { openPostgresLog, type PostgresLog } from 'lockstep/log'
+import pg from 'pg'
+import { createPerson } from '../harness/people.ts'
+import { runProgram } from '../harness/program.ts'
+import { percentile } from '../harness/summary.ts'
+
+export interface WriterOptions {
+  readonly url: string
+  /**
+   * A transaction for each write, with its own connection: with no row for the change; with one that the sequencer
+   * numbers later; with one that takes its number from a counter. Or through the log, which commits together.
+   */
+  readonly way: 'no row' | 'sequencer' | 'counter' | 'log'
+  readonly connections: number
+  /** How many changes are in the log before. @default 0 */
+  readonly rows?: number
+}
+
+export interface WriterResult {
+  readonly writesPerS: number
+  readonly p50Ms: number
+  readonly p99Ms: number
+}
+
+const people = 1_000
+const stream = 'people'
+/** A change is looked for in the messages by its cause. */
+const committedMs = new Map<string, number>()
+
+runProgram<WriterOptions>(async ({ url, way, connections, rows = 0 }) => {
+  const pool = new pg.Pool({ connectionString: url, max: way === 'log' ? 4 : connections + 1 })
+  const log = await openPostgresLog({ url, maxConnections: 4 })
+  await log.ensureStreams([stream])
+  await fill(pool, rows)
+  const write = way === 'log' ? writeToLog(log) : writeAlone(pool, way)
+  return {
+    commands: {
+      run: ({ durationMs }: { readonly durationMs: number }) => run(write, connections, durationMs),
+      seen: ({ writes }: { readonly writes: number }) => seen(url, write, writes),
+    },
+    async close() {
+      await pool.end()
+      await log.close()
+    },
+  }
+})
+
+type Write = (person: number, cause: string) => Promise<unknown>
+
+function writeToLog(log: PostgresLog): Write {
+  return (person, cause) =>
+    log.write(async tx => {
+      const path = `/${stream}/person-${person}`
+      const before = await tx.read(path)
+      await tx.write({
+        event: before.stateText === undefined ? 'created' : 'modified',
+        path,
+        topicPath: path,
+        version: before.version + 1,
+        stateText: stateOf(person, cause),
+        changesText: before.stateText === undefined ? undefined : JSON.stringify({ email: cause }),
+        timeMs: Date.now(),
+        cause,
+      })
+    })
+}
+
+function writeAlone(pool: pg.Pool, way: 'no row' | 'sequencer' | 'counter'): Write {
+  const record = {
+    'no row': undefined,
+    sequencer: `INSERT INTO lockstep.change (stream, event, path, version, time_ms, open_text)
+      VALUES ('${stream}', 'modified', $1, $2, $3, $4)`,
+    counter: `WITH counter AS (UPDATE lockstep.stream SET head = head + 1 WHERE stream = '${stream}' RETURNING head)
+      INSERT INTO lockstep.change (stream, seq, event, path, version, time_ms, open_text)
+      SELECT '${stream}', head, 'modified', $1, $2, $3, $4 FROM counter`,
+  }[way]
+  return async (person, cause) => {
+    const client = await pool.connect()
+    const path = `/${stream}/person-${person}`
+    await client.query('BEGIN')
+    const { rows } = await client.query('SELECT version, state FROM person WHERE path = $1 FOR UPDATE', [
+      path,
+    ])
+    const version = Number(rows[0].version) + 1
+    await client.query('UPDATE person SET version = $2, state = $3 WHERE path = $1', [
+      path,
+      version,
+      stateOf(person, cause),
+    ])
+    if (record !== undefined) {
+      const open = JSON.stringify({
+        event: 'modified',
+        changes: { email: cause },
+        resource: path,
+        version,
+        cause,
+      })
+      await client.query(record, [path, version, Date.now(), open.slice(0, -1)])
+    }
+    await client.query('COMMIT')
+    client.release()
+  }
+}
+
+function stateOf(person: number, cause: string): string {
+  return JSON.stringify({ ...createPerson(person), email: cause })
+}
+
+/** Tables of an application's own, and a log that has seen something. */
+async function fill(pool: pg.Pool, rows: number): Promise<void> {
+  await pool.query('CREATE TABLE IF NOT EXISTS person (path text PRIMARY KEY, version bigint, state text)')
+  const paths = Array.from({ length: people }, (_, person) => `/${stream}/person-${person}`)
+  const states = Array.from({ length: people }, (_, person) => JSON.stringify(createPerson(person)))
+  await pool.query(
+    'INSERT INTO person SELECT path, 1, state FROM unnest($1::text[], $2::text[]) AS new (path, state) ON CONFLICT DO NOTHING',
+    [paths, states],
+  )
+  for (let done = 0; done < rows; done += 100_000) {
+    const count = Math.min(100_000, rows - done)
+    await pool.query(
+      `INSERT INTO lockstep.change (stream, seq, event, path, version, time_ms, open_text)
+        SELECT '${stream}', n, 'modified', '/${stream}/person-' || n % ${people}, n, 0,
+          '{"event":"modified","changes":{"email":"person-' || n || '@mail.example.com"},"resource":"/${stream}/person-' || n % ${people} || '","version":' || n
+        FROM generate_series($1::bigint + 1, $1::bigint + $2::bigint) AS n`,
+      [done, count],
+    )
+  }
+  if (rows > 0) {
+    await pool.query(`UPDATE lockstep.stream SET head = $1 WHERE stream = '${stream}'`, [rows])
+    await pool.query('ANALYZE lockstep.change')
+  }
+  await pool.query('CHECKPOINT')
+}
+
+async function run(write: Write, writers: number, durationMs: number): Promise<WriterResult> {
+  const latencies: number[] = []
+  const startMs = performance.now()
+  const endMs = startMs + durationMs
+  let count = 0
+  await Promise.all(
+    Array.from({ length: writers }, async () => {
+      for (let beginMs = performance.now(); beginMs < endMs; beginMs = performance.now()) {
+        // Each person in turn: a lock is waited for by chance only.
+        await write((count++ * 7_919) % people, `run-${count}`)
+        latencies.push(performance.now() - beginMs)
+      }
+    }),
+  )
+  const seconds = (performance.now() - startMs) / 1_000
+  const sorted = Float64Array.from(latencies).sort()
+  return {
+    writesPerS: latencies.length / seconds,
+    p50Ms: percentile(sorted, 0.5),
+    p99Ms: percentile(sorted, 0.99),
+  }
+}
+
+/** How long behind the answer to the commit another instance has the message, at about 100 writes a second: the median. */
+async function seen(url: string, write: Write, writes: number): Promise<number> {
+  await using other = await openPostgresLog({ url, maxConnections: 3 })
+  const latencies: number[] = []
+  const { promise: done, resolve } = Promise.withResolvers<void>()
+  let { seq: after } = await other.head(stream)
+  let reading = Promise.resolve()
+  other.onCommit(() => {
+    reading = reading.then(async () => {
+      const { changes, to } = await other.readChanges(stream, { after, limit: 1_000 })
+      const nowMs = performance.now()
+      after = to
+      for (const { messageText } of changes) {
+        const { cause } = JSON.parse(messageText) as { cause: string }
+        const beganMs = committedMs.get(cause)
+        // What was seen before its commit was answered took no time.
+        if (cause.startsWith('seen-')) latencies.push(beganMs === undefined ? 0 : nowMs - beganMs)
+      }
+      if (latencies.length >= writes) resolve()
+    })
+  })
+  for (let index = 0; index < writes; index++) {
+    const cause = `seen-${Math.random()}`
+    await write(index % people, cause)
+    committedMs.set(cause, performance.now())
+    await new Promise(next => setTimeout(next, 5 + Math.random() * 10))
+  }
+  await done
+  return percentile(Float64Array.from(latencies).sort(), 0.5)
+}
