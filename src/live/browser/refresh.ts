@@ -86,8 +86,10 @@ export class Refresher {
     const tag = readTag(fresh)
     // Another page has come in its place, such as one to sign in.
     if (tag === undefined) return location.reload()
-    // Where the API itself went back, older is right.
-    if (this.reason !== 'ahead' && isOlder(tag.marker, this.#page.marker())) {
+    // Where the API itself went back, older is right; where the gap was the reason, the same would not help.
+    const held = this.#page.marker()
+    const isSame = tag.marker === held && /^(gone|epoch|reset|too-far)$/.test(this.reason)
+    if (isSame || (this.reason !== 'ahead' && isOlder(tag.marker, held))) {
       throw new LiveError(
         'position-ahead',
         'The page that came is older than the one shown: a cache does not listen.',

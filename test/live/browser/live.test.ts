@@ -1,34 +1,295 @@
-/** Pages in a real Chromium, on real bridges. */
+/** Pages in a real Chromium, on real bridges: what arrives, what is mended, and what is left to the user. */
 import assert from 'node:assert/strict'
 import test, { after, before } from 'node:test'
-import type { Browser } from 'playwright-core'
+import type { Browser, Page } from 'playwright-core'
 import { skipWithoutChromium, startChromium } from '../../support/chromium.ts'
-import { openScene, read, untilStatus, untilText } from './scene.ts'
+import { openScene, read, type Scene, type SceneOptions, untilStatus, untilText } from './scene.ts'
 
 const skip = skipWithoutChromium
 let browser: Browser
 before(async () => {
-  if (!skip) browser = await startChromium()
+  if (!skip) browser = await startChromium({ ignoreDefaultArgs: ['--disable-back-forward-cache'] })
 })
 after(() => browser?.close())
 
-const rename = { headers: { 'content-type': 'application/merge-patch+json' } }
+function patch(scene: Scene, body: object, id = '1'): Promise<unknown> {
+  return scene.api.ask('PATCH', `/people/${id}`, { body })
+}
+
+function refreshes(tab: Page): Promise<string[]> {
+  return read(tab, window => window.statuses.filter(status => status.includes('refresh')))
+}
+
+/** Opens a tab and waits until it is live. */
+async function openLiveTab(
+  options: SceneOptions = {},
+): Promise<{ scene: Scene; tab: Page } & AsyncDisposable> {
+  const scene = await openScene(browser, options)
+  const tab = await scene.openTab()
+  await untilStatus(tab, 'live')
+  return { scene, tab, [Symbol.asyncDispose]: () => scene[Symbol.asyncDispose]() }
+}
 
 test('a change between rendering and connection arrives, and changes after it', { skip }, async () => {
   await using scene = await openScene(browser)
   scene.beforeRender = async () => {
-    await scene.api.ask('PATCH', '/people/1', { ...rename, body: { name: 'Between' } })
+    await patch(scene, { name: 'Between' })
     return undefined
   }
   const tab = await scene.openTab()
   await untilText(tab, 'h1', 'Between')
   await untilStatus(tab, 'live')
-  scene.beforeRender = undefined
-  await scene.api.ask('PATCH', '/people/1', { ...rename, body: { name: 'After', age: 50 } })
+  await patch(scene, { name: 'After', age: 50 })
   await untilText(tab, 'h1', 'After')
+  await untilText(tab, '#person-1', 'After')
   assert.equal(await tab.getAttribute('progress', 'value'), '50')
   assert.equal(await tab.inputValue('#field'), 'After')
-  await untilText(tab, '#person-1', 'After')
   assert.deepEqual(await read(tab, window => window.errors), [])
+  const versions = await read(tab, window => window.changes.map(({ version }) => version))
+  assert.deepEqual(versions, [2, 3])
+})
+
+test('the changes of an outage of 30 s arrive, each once, and the page says that it was stale', {
+  skip,
+}, async () => {
+  await using scene = await openScene(browser)
+  const tab = await scene.context.newPage()
+  await tab.clock.install()
+  await tab.goto(scene.url)
+  await untilStatus(tab, 'live')
+  const { bridge } = scene
+  scene.bridge = undefined
+  scene.cut()
+  await untilStatus(tab, 'stale')
+  for (const age of [11, 12, 13]) await patch(scene, { age })
+  await tab.clock.fastForward(30_000)
+  assert.match((await tab.textContent('live-status')) ?? '', /^Stale since /)
+  scene.bridge = bridge
+  await tab.clock.fastForward(30_000)
+  await untilStatus(tab, 'live')
+  const ages = await read(tab, window => window.changes.map(({ version }) => version))
+  assert.deepEqual(ages, [2, 3, 4])
+  assert.equal(scene.renderCount, 1)
+})
+
+test('a bridge that restarts with an empty memory, and another instance, go on from the page’s position', {
+  skip,
+}, async () => {
+  await using live = await openLiveTab()
+  const { scene, tab } = live
+  const first = scene.bridge
+  scene.bridge = undefined
+  await first?.close()
+  for (const age of [11, 12, 13, 14]) await patch(scene, { age })
+  // Less is read at its start than was missed, so that the rest comes from the feed.
+  scene.bridge = await scene.openBridge({ limits: { backlogMessages: 2, warmMessages: 1 } })
+  await untilStatus(tab, 'live')
+  assert.equal(scene.bridge.counters.fills, 1)
+  const second = await scene.openBridge()
+  scene.bridge = second
+  scene.cut()
+  await patch(scene, { age: 15 })
+  await tab.waitForFunction(() => document.querySelector('progress')?.value === 15)
+  const versions = await read(tab, window => window.changes.map(({ version }) => version))
+  assert.deepEqual(versions, [2, 3, 4, 5, 6])
+  assert.equal(scene.renderCount, 1)
+})
+
+test('a gap that cannot be bridged is mended by one refresh', { skip }, async () => {
+  await using live = await openLiveTab()
+  const { scene, tab } = live
+  scene.bridge = undefined
+  scene.cut()
+  for (const age of [11, 12, 13, 14]) await patch(scene, { age })
+  await scene.api.ask('DELETE', '/people/2')
+  await scene.api.ask('PUT', '/people/3', { body: { name: 'Cleo' } })
+  scene.bridge = await scene.openBridge({ limits: { backlogMessages: 2, warmMessages: 0, maxReplay: 2 } })
+  await untilStatus(tab, 'live')
+  assert.deepEqual(await refreshes(tab), ['refreshing too-far', 'live refreshed'])
+  assert.equal(await tab.getAttribute('progress', 'value'), '14')
+  await untilText(tab, 'ul', 'AdaCleo')
+  assert.equal(scene.renderCount, 2)
+  await patch(scene, { name: 'Later' })
+  await untilText(tab, 'h1', 'Later')
+  assert.deepEqual(await read(tab, window => window.errors), [])
+})
+
+test('HTML from a cache with a marker of another epoch is refreshed once, past the cache', {
+  skip,
+}, async () => {
+  await using scene = await openScene(browser)
+  scene.headers = { 'cache-control': 'max-age=3600' }
+  scene.beforeRender = tag =>
+    scene.renderCount === 1 ? tag.replace(/people:\w+:/, 'people:older1:') : undefined
+  const tab = await scene.openTab()
+  await untilStatus(tab, 'live')
+  assert.equal(scene.renderCount, 2)
+  assert.deepEqual(await refreshes(tab), ['refreshing epoch', 'live refreshed'])
+  await tab.reload()
+  await untilStatus(tab, 'live')
+})
+
+test('a cache that never lets go of old HTML makes no loop: the page says that it is stale, and recovers', {
+  skip,
+}, async () => {
+  await using scene = await openScene(browser)
+  let isStuck = true
+  scene.beforeRender = tag => (isStuck ? tag.replace(/people:\w+:/, 'people:older1:') : undefined)
+  const tab = await scene.context.newPage()
+  await tab.clock.install()
+  await tab.goto(scene.url)
+  await tab.waitForFunction(() => 'page' in window)
+  // The first refresh, a second one half a minute later, a third one a minute after that.
+  for (const [seconds, count] of [
+    [5, 2],
+    [20, 2],
+    [15, 3],
+    [50, 3],
+  ] as const) {
+    for (let second = 0; second < seconds; second++) await tab.clock.runFor(1_000)
+    assert.equal(scene.renderCount, count, `after ${seconds} s more`)
+  }
+  await untilStatus(tab, 'stale')
+  assert.match((await read(tab, window => window.errors)).join(), /refresh: position-ahead/)
+  isStuck = false
+  for (let second = 0; second < 20; second++) await tab.clock.runFor(1_000)
+  await untilStatus(tab, 'live')
+  assert.equal(scene.renderCount, 4)
+})
+
+test('a page that comes back from the back/forward cache goes on from what it holds in memory', {
+  skip,
+}, async () => {
+  await using live = await openLiveTab()
+  const { scene, tab } = live
+  await patch(scene, { age: 11 })
+  await tab.waitForFunction(() => document.querySelector('progress')?.value === 11)
+  await tab.goto(`${scene.url}other`)
+  await patch(scene, { age: 12 })
+  await tab.goBack({ waitUntil: 'commit' })
+  await tab.waitForFunction(() => document.querySelector('progress')?.value === 12)
+  await untilStatus(tab, 'live')
+  // Whether the browser kept the page or not, nothing is taken twice.
+  const versions = await read(tab, window => window.changes.map(({ version }) => version))
+  assert.deepEqual(versions, scene.renderCount === 1 ? [2, 3] : [])
+})
+
+test('a tab that was frozen takes in what it missed', { skip }, async () => {
+  await using live = await openLiveTab()
+  const { scene, tab } = live
+  const devtools = await scene.context.newCDPSession(tab)
+  await devtools.send('Page.setWebLifecycleState', { state: 'frozen' })
+  for (const age of [11, 12]) await patch(scene, { age })
+  scene.cut()
+  await devtools.send('Page.setWebLifecycleState', { state: 'active' })
+  await tab.waitForFunction(() => document.querySelector('progress')?.value === 12)
+  await untilStatus(tab, 'live')
+})
+
+test('a page in the background is kept right without a frame being drawn', { skip }, async () => {
+  await using live = await openLiveTab()
+  const { scene, tab } = live
+  await tab.evaluate(() => {
+    window.requestAnimationFrame = () => 0
+  })
+  await patch(scene, { name: 'Unseen' })
+  await untilText(tab, 'h1', 'Unseen')
+})
+
+test('where scripts are blocked the page reads as it was rendered', { skip }, async () => {
+  await using scene = await openScene(browser, { context: { javaScriptEnabled: false } })
+  const tab = await scene.openTab()
+  assert.equal(await tab.textContent('h1'), 'Ada')
+  assert.equal(await tab.textContent('ul'), 'AdaBob')
+})
+
+test('where WebSockets are blocked an event stream carries the page', { skip }, async () => {
+  await using scene = await openScene(browser)
+  const tab = await scene.context.newPage()
+  await tab.routeWebSocket('**', socket => socket.close({ code: 1011 }))
+  await tab.goto(scene.url)
+  await untilStatus(tab, 'live')
+  assert.equal(scene.bridge?.health().connections.events, 1)
+  await patch(scene, { name: 'Streamed' })
+  await untilText(tab, 'h1', 'Streamed')
+  scene.cut()
+  await patch(scene, { name: 'Again' })
+  await untilText(tab, 'h1', 'Again')
   assert.deepEqual(await read(tab, window => window.changes.map(({ version }) => version)), [2, 3])
+})
+
+test('what a user is typing stays, and what came meanwhile is its default value', { skip }, async () => {
+  await using live = await openLiveTab()
+  const { scene, tab } = live
+  await tab.evaluate(() => {
+    document.addEventListener('live-change', event => {
+      const { name, isLeft } = (event as CustomEvent).detail
+      if ((event.target as Element).id === 'field') document.title = JSON.stringify([name, isLeft])
+    })
+  })
+  await tab.fill('#field', 'Mine')
+  await patch(scene, { name: 'Theirs' })
+  await untilText(tab, 'h1', 'Theirs')
+  assert.equal(await tab.inputValue('#field'), 'Mine')
+  assert.equal(
+    await tab.evaluate(() => (document.querySelector('#field') as HTMLInputElement).defaultValue),
+    'Theirs',
+  )
+  assert.equal(await tab.title(), '["",true]')
+  await tab.fill('#field', 'Theirs')
+  await patch(scene, { name: 'Last' })
+  await untilText(tab, 'h1', 'Last')
+  assert.equal(await tab.inputValue('#field'), 'Last')
+})
+
+test('what a resource holds is text: no markup, no script behind a link', { skip }, async () => {
+  await using live = await openLiveTab()
+  const { scene, tab } = live
+  const name = '<img src=x onerror="document.title=1"></script>'
+  await patch(scene, { name })
+  await untilText(tab, 'h1', name)
+  await untilText(tab, '#person-1', name)
+  assert.equal(await tab.locator('img').count(), 0)
+  await patch(scene, { name: 'javascript:alert(1)' })
+  await untilText(tab, 'h1', 'javascript:alert(1)')
+  assert.equal(await tab.getAttribute('a', 'href'), null)
+  await patch(scene, { name: '/people' })
+  await untilText(tab, 'h1', '/people')
+  assert.equal(await tab.getAttribute('a', 'href'), '/people')
+})
+
+test('what is created comes into the list, what is deleted leaves it and stays readable where it is shown alone', {
+  skip,
+}, async () => {
+  await using live = await openLiveTab()
+  const { scene, tab } = live
+  await scene.api.ask('PUT', '/people/3', { body: { name: 'Cleo' } })
+  await untilText(tab, 'ul', 'AdaBobCleo')
+  await tab.evaluate(() => {
+    Object.assign(document.querySelector('#person-2')!, { isKept: true })
+  })
+  await scene.api.ask('DELETE', '/people/1')
+  await untilText(tab, 'ul', 'BobCleo')
+  assert.equal(await tab.textContent('h1'), 'Ada')
+  assert.equal(await tab.getAttribute('h1', 'data-live-gone'), '')
+  assert.equal(await tab.evaluate(`document.querySelector('#person-2').isKept`), true)
+  await scene.api.ask('PUT', '/people/1', { body: { name: 'Ada again' } })
+  await untilText(tab, 'h1', 'Ada again')
+  assert.equal(await tab.getAttribute('h1', 'data-live-gone'), null)
+})
+
+test('a page without states in its tag is bound by what the messages say, and loaded again where that is not enough', {
+  skip,
+}, async () => {
+  await using scene = await openScene(browser)
+  scene.render = { ...scene.render, states: false }
+  const tab = await scene.openTab()
+  await untilStatus(tab, 'live')
+  await patch(scene, { age: 33 })
+  await tab.waitForFunction(() => document.querySelector('progress')?.value === 33)
+  assert.equal(await tab.textContent('h1'), 'Ada')
+  const loaded = tab.waitForEvent('load')
+  await tab.evaluate('page.refresh()')
+  await loaded
+  assert.equal(scene.renderCount, 3)
 })

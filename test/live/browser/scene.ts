@@ -187,7 +187,7 @@ export function read<T>(tab: Page, look: (window: TestWindow) => T): Promise<T> 
 const defaultBody = `<live-status></live-status>
 <h1 data-live="/people/1#/name title=/people/1#/email">{name}</h1>
 <div data-live-path="/people/1"><progress max="100" value="10" data-live="value=#/age"></progress>
-<input id="field" value="{name}" data-live="#/name"><a href="/" data-live="href=#/email">link</a></div>
+<input id="field" value="{name}" data-live="#/name"><a href="/" data-live="href=#/name">link</a></div>
 <ul data-live-view="names" data-live-path="/people">{names}</ul>`
 
 function fill(body: string, held: Record<string, Held>): string {
