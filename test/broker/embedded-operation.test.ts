@@ -25,9 +25,4 @@ testBrokerOperation('the embedded broker (Aedes)', {
   kind: 'aedes',
   start,
   skip: false,
-  refusal: 'refused',
-  forbidden: 'answered by closing the connection',
-  slowReader: 'kept',
-  protocolVersions: [4],
-  cannotTls: 'the embedded broker speaks no TLS: where others share the network, use one that does',
 })

@@ -36,8 +36,4 @@ testBrokerOperation('Mosquitto', {
   kind: 'mosquitto',
   start,
   skip: skipWithoutMosquitto,
-  refusal: 'granted, and nothing delivered',
-  forbidden: 'acknowledged, and not delivered',
-  slowReader: 'dropped',
-  protocolVersions: [4, 5],
 })

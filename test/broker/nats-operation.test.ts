@@ -35,9 +35,4 @@ testBrokerOperation('NATS with JetStream', {
   kind: 'nats',
   start,
   skip: skipWithoutNats,
-  refusal: 'refused',
-  forbidden: 'acknowledged, and not delivered',
-  slowReader: 'kept',
-  protocolVersions: [4],
-  wantsPasswordToo: true,
 })

@@ -1,5 +1,6 @@
 import { connectMqtt } from '../../src/broker/index.ts'
 import { testBroker } from '../suites/broker.ts'
+import { brokerTraits } from '../suites/broker-traits.ts'
 import { skipWithoutNats, startNats } from '../support/nats.ts'
 
 testBroker(
@@ -13,5 +14,5 @@ testBroker(
       [Symbol.asyncDispose]: nats.stop,
     }
   },
-  { skip: skipWithoutNats, ordersByFilter: true, maxFilters: 63 },
+  { skip: skipWithoutNats, traits: brokerTraits.nats },
 )

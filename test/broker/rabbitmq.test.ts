@@ -69,10 +69,6 @@ testBrokerOperation('RabbitMQ with its MQTT plugin', {
   orders: () => orders,
   start: async () => ({ ...rabbit, tlsPort, [Symbol.asyncDispose]: async () => {} }),
   skip: skipWithoutRabbitMq,
-  refusal: 'answered by closing the connection',
-  forbidden: 'answered by closing the connection',
-  slowReader: 'dropped',
-  protocolVersions: [4],
 })
 
 let count = 0

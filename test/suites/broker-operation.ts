@@ -1,6 +1,6 @@
 /**
  * What those who run a broker do to it, on real programs with the rules that `lockstep acl` prints: logins, rights,
- * certificates, slow readers, kills. Brokers differ in it; how is said by the options, and shown by the tests.
+ * certificates, slow readers, kills. Brokers differ in it; how is in broker-traits.ts, and shown by the tests.
  */
 import assert from 'node:assert/strict'
 import { after, before, describe, it } from 'node:test'
@@ -18,6 +18,7 @@ import { connection, Inbox, rejects } from '../support/inbox.ts'
 import { Reports } from '../support/reports.ts'
 import { openTestService } from '../support/service.ts'
 import { drained, listen } from './broker-setup.ts'
+import { type BrokerTraits, brokerTraits } from './broker-traits.ts'
 
 export interface OperatedBroker extends AsyncDisposable {
   /** Where users log in with a password. */
@@ -44,17 +45,6 @@ export interface OperationOptions {
   readonly orders?: () => Orders
   readonly start: (orders: Orders) => Promise<OperatedBroker>
   readonly skip: string | false
-  /** What becomes of a subscription without the right to read. */
-  readonly refusal: 'refused' | 'answered by closing the connection' | 'granted, and nothing delivered'
-  /** What becomes of a message without the right to publish, by MQTT 3.1.1, which cannot refuse it. */
-  readonly forbidden: 'acknowledged, and not delivered' | 'answered by closing the connection'
-  /** What becomes of messages to a reader that takes none. It is given room for few where that can be set. */
-  readonly slowReader: 'dropped' | 'kept'
-  readonly protocolVersions: readonly (4 | 5)[]
-  /** Why there is no TLS. */
-  readonly cannotTls?: string
-  /** A certificate is asked for, and the password too. @default the certificate is the login */
-  readonly wantsPasswordToo?: boolean
 }
 
 const passwords = { service: 'service password', reader: 'reader password', guest: 'guest password' }
@@ -79,7 +69,7 @@ export function testBrokerOperation(name: string, options: OperationOptions): vo
     let broker: OperatedBroker
     let certificates: Certificates | undefined
     before(async () => {
-      const orders = options.orders?.() ?? (await makeOrders(options.kind, options.cannotTls === undefined))
+      const orders = options.orders?.() ?? (await makeOrders(options.kind))
       certificates = orders.certificates
       broker = await options.start(orders)
     })
@@ -99,17 +89,18 @@ export function testBrokerOperation(name: string, options: OperationOptions): vo
         await check({ broker, certificates, reports, connect })
       })
     }
-    testLogin(test, options)
-    testRights(test, options)
-    testCertificates(test, options)
-    testSlowReader(test, options)
+    const traits = brokerTraits[options.kind]
+    testLogin(test, traits)
+    testRights(test, traits)
+    testCertificates(test, traits)
+    testSlowReader(test, traits)
     testKill(test)
   })
 }
 
 /** Orders for a broker that others of its file use too. */
-export async function makeOrders(kind: AclBroker, speaksTls = true): Promise<Orders> {
-  const isTried = speaksTls && skipWithoutOpenssl === false
+export async function makeOrders(kind: AclBroker): Promise<Orders> {
+  const isTried = brokerTraits[kind].tlsLogin !== 'none' && skipWithoutOpenssl === false
   const certificates = isTried ? await makeCertificates(Object.keys(passwords)) : undefined
   return { acl: rulesFor(kind), passwords, certificates }
 }
@@ -125,7 +116,7 @@ function rulesFor(kind: AclBroker): string {
   )
 }
 
-function testLogin(test: Test, { protocolVersions }: OperationOptions): void {
+function testLogin(test: Test, { protocolVersions }: BrokerTraits): void {
   for (const protocolVersion of protocolVersions) {
     test(`a wrong password is told by MQTT ${shown(protocolVersion)}, and tried again`, async ({
       connect,
@@ -155,7 +146,7 @@ function shown(protocolVersion: 4 | 5): string {
   return protocolVersion === 4 ? '3.1.1' : '5'
 }
 
-function testRights(test: Test, { refusal, forbidden, protocolVersions }: OperationOptions): void {
+function testRights(test: Test, { refusal, forbidden, protocolVersions }: BrokerTraits): void {
   for (const protocolVersion of protocolVersions) {
     test(`each reader hears what it may read, by MQTT ${shown(protocolVersion)}`, async ({
       connect,
@@ -259,9 +250,9 @@ function testRights(test: Test, { refusal, forbidden, protocolVersions }: Operat
   }
 }
 
-function testCertificates(test: Test, options: OperationOptions): void {
-  const { cannotTls, wantsPasswordToo = false } = options
-  const skip = cannotTls === undefined ? skipWithoutOpenssl : `cannot: ${cannotTls}`
+function testCertificates(test: Test, { tlsLogin }: BrokerTraits): void {
+  const wantsPasswordToo = tlsLogin === 'certificate and password'
+  const skip = tlsLogin === 'none' ? 'cannot: this broker speaks no TLS' : skipWithoutOpenssl
 
   test(
     wantsPasswordToo
@@ -313,7 +304,7 @@ function testCertificates(test: Test, options: OperationOptions): void {
   )
 }
 
-function testSlowReader(test: Test, { slowReader }: OperationOptions): void {
+function testSlowReader(test: Test, { slowReader }: BrokerTraits): void {
   test(`what a reader does not take is ${slowReader}, and holds up nobody; later it hears again, in order`, async ({
     broker,
     connect,

@@ -11,14 +11,13 @@ import { difficultIds } from '../support/difficult-ids.ts'
 import { rejects } from '../support/inbox.ts'
 import { testOutage } from './broker-outage.ts'
 import { type BrokerSetup, type Check, drained, listen, type Test, up } from './broker-setup.ts'
+import type { BrokerTraits } from './broker-traits.ts'
 
 export interface BrokerSuiteOptions {
   /** The broker lives and dies with its connections: there is no outage to test. */
   readonly cannotFail?: boolean
-  /** Messages are in order for each filter, and not over several filters of a connection. @default over all */
-  readonly ordersByFilter?: boolean
-  /** How many filters a connection may have; more are refused. @default no such limit below hundreds */
-  readonly maxFilters?: number
+  /** Where it is not in order over all filters, or takes a limited number of them. */
+  readonly traits?: Pick<BrokerTraits, 'order' | 'maxFilters'>
   /** Why the adapter cannot be tested here. */
   readonly skip?: string | false
 }
@@ -97,7 +96,8 @@ function testDelivery(test: Test): void {
   })
 }
 
-function testOrder(test: Test, { ordersByFilter = false }: BrokerSuiteOptions): void {
+function testOrder(test: Test, { traits }: BrokerSuiteOptions): void {
+  const ordersByFilter = traits?.order === 'for each filter'
   const scope = ordersByFilter ? 'for each filter' : 'also over several filters'
 
   test(`messages published without waiting arrive in the order of the calls, ${scope}`, async setup => {
@@ -133,7 +133,8 @@ function testOrder(test: Test, { ordersByFilter = false }: BrokerSuiteOptions): 
   })
 }
 
-function testTopics(test: Test, { ordersByFilter = false }: BrokerSuiteOptions): void {
+function testTopics(test: Test, { traits }: BrokerSuiteOptions): void {
+  const ordersByFilter = traits?.order === 'for each filter'
   test('each difficult id is one topic, comes back unchanged and is no wildcard', async setup => {
     await using publisher = await up(setup)
     await using follower = await up(setup)
@@ -268,8 +269,9 @@ function testRetained(test: Test): void {
   })
 }
 
-function testSubscriptions(test: Test, options: BrokerSuiteOptions): void {
-  const { ordersByFilter = false, maxFilters = 350 } = options
+function testSubscriptions(test: Test, { traits }: BrokerSuiteOptions): void {
+  const ordersByFilter = traits?.order === 'for each filter'
+  const maxFilters = traits?.maxFilters ?? 350
 
   test('a closed subscription hears nothing more, and another with the same filter goes on', async setup => {
     await using broker = await up(setup)
@@ -319,7 +321,7 @@ function testSubscriptions(test: Test, options: BrokerSuiteOptions): void {
     assert.deepEqual(heard, ordersByFilter ? new Set(filters) : filters)
   })
 
-  if (options.maxFilters !== undefined) {
+  if (traits?.maxFilters !== undefined) {
     test(`more than ${maxFilters} filters of one connection are refused`, async setup => {
       await using broker = await up(setup)
       const filters = Array.from({ length: maxFilters + 1 }, (_, index) => `people/${index}`)
