@@ -107,3 +107,15 @@ test('04-mount: the service answers below its root, the application elsewhere', 
   assert.match(created.headers.get('lockstep-topic')!, /^acme\/notes\//)
   assert.equal(await (await fetch(new URL('/other', url))).text(), 'The rest of the application.\n')
 })
+
+test('06-representations: a language, some members, a filter, an order and an embed', async t => {
+  const example = run(t, '06-representations.ts')
+  assert.equal(await example.line(), '[{"id":"b","title":"Cheese"},{"id":"a","title":"Pain"}]')
+  assert.equal(
+    await example.line(),
+    '{"id":"a","title":"Bread","_embedded":{"owner":{"id":"ann","name":"Ann"}}}',
+  )
+  assert.equal(await example.line(), '{"id":"b","title":"Fromage","owner":"ann","priority":3}')
+  assert.equal(await example.line(), '{"id":"b","title":{"en":"Cheese","fr":"Fromage"}}')
+  assert.deepEqual(await once(example.process, 'exit'), [0, null])
+})
