@@ -108,6 +108,8 @@ export function startStreamKeeper(options: StreamKeeperOptions): StreamKeeper {
       .then(
         () => {
           failures = 0
+          // Only now is it known where to begin, and where the topics are.
+          if (!signal.aborted) source ??= options.openSource(listener, position)
           ready.resolve()
           stream.proofs += 1
           prove()
@@ -171,29 +173,27 @@ export function startStreamKeeper(options: StreamKeeperOptions): StreamKeeper {
   const position = (): Position | undefined =>
     backlog.epoch === undefined ? undefined : { epoch: backlog.epoch, seq: backlog.last }
 
-  const source = options.openSource(
-    {
-      onEntry(epoch, entry) {
-        if (epoch !== backlog.epoch) {
-          readSoon(askEveryMs)
-          return
-        }
-        stream.append(backlog.hear(epoch, entry))
-        if (backlog.isBehind) readSoon(backlog.ahead < 100 ? holeWaitMs : 0, clock.now())
-      },
-      onHead(epoch, seq, proves) {
-        backlog.hint(epoch, seq)
-        if (epoch !== backlog.epoch) readSoon(askEveryMs)
-        else if (backlog.isBehind) readSoon(holeWaitMs, clock.now())
-        else if (proves && seq === backlog.last) prove()
-      },
-      // Something may have been published in between.
-      onUp: () => readSoon(0),
-      onDown: () => readSoon(askEveryMs),
-      onError,
+  const listener: SourceListener = {
+    onEntry(epoch, entry) {
+      if (epoch !== backlog.epoch) {
+        readSoon(askEveryMs)
+        return
+      }
+      stream.append(backlog.hear(epoch, entry))
+      if (backlog.isBehind) readSoon(backlog.ahead < 100 ? holeWaitMs : 0, clock.now())
     },
-    position,
-  )
+    onHead(epoch, seq, proves) {
+      backlog.hint(epoch, seq)
+      if (epoch !== backlog.epoch) readSoon(askEveryMs)
+      else if (backlog.isBehind) readSoon(holeWaitMs, clock.now())
+      else if (proves && seq === backlog.last) prove()
+    },
+    // Something may have been published in between.
+    onUp: () => readSoon(0),
+    onDown: () => readSoon(askEveryMs),
+    onError,
+  }
+  let source: HeardSource | undefined
   readSoon(0)
 
   return {
@@ -208,7 +208,7 @@ export function startStreamKeeper(options: StreamKeeperOptions): StreamKeeper {
     },
     close() {
       due?.stop()
-      source.close()
+      source?.close()
       closing.abort()
     },
   }

@@ -120,11 +120,13 @@ export async function connectSocket(
     inbox.wake(`${status} ${reason}`)
   })
   await opened.promise
-  if (hello !== undefined) socket.send(JSON.stringify(hello))
+  const send = (frame: unknown): void =>
+    socket.send(typeof frame === 'string' ? frame : JSON.stringify(frame))
+  if (hello !== undefined) send(hello)
   return connectionOf(inbox, {
     socket,
     ended: ended.promise,
-    send: frame => socket.send(typeof frame === 'string' ? frame : JSON.stringify(frame)),
+    send,
     async close() {
       socket.close()
       await ended.promise
