@@ -18,7 +18,7 @@ export interface RemoteAnswer {
 
 export interface RemoteRequest {
   readonly url: string
-  /** With what chooses the representation: `accept-language`. */
+  /** All that chooses the representation, and says who asks. */
   readonly headers: Readonly<Record<string, string>>
   readonly signal: AbortSignal
 }
@@ -51,7 +51,7 @@ export class RemoteCache {
 
   /** Asks, and gives the answer of whatever status. Rejects where none comes. */
   async get({ url, headers, signal }: RemoteRequest): Promise<RemoteAnswer> {
-    const key = `${headers['accept-language']} ${url}`
+    const key = keyOf({ url, headers })
     const kept = this.#kept.get(key)
     const condition: Record<string, string> = kept === undefined ? {} : { 'if-none-match': kept.etag }
     const response = await fetch(url, { headers: { ...headers, ...condition }, signal, redirect: 'error' })
@@ -85,6 +85,11 @@ export class RemoteCache {
     this.#chars -= this.#kept.get(key)?.answer.text.length ?? 0
     this.#kept.delete(key)
   }
+}
+
+/** What is answered to one who asks is for nobody else. */
+export function keyOf({ url, headers }: Pick<RemoteRequest, 'url' | 'headers'>): string {
+  return JSON.stringify([url, headers])
 }
 
 function readMarker({ headers }: Response): Marker | undefined {

@@ -10,12 +10,14 @@ import {
   isJsonObject,
   type Json,
   type JsonObject,
+  LockstepError,
   type Marker,
   maxJsonDepth,
   quote,
+  type ReportError,
 } from '../contract/index.ts'
 import type { RemoteCollection } from './reference.ts'
-import { type RemoteAnswer, RemoteCache } from './remote-cache.ts'
+import { keyOf, type RemoteAnswer, RemoteCache } from './remote-cache.ts'
 import { createShare } from './share.ts'
 
 /** Why a resource could not be read. */
@@ -52,18 +54,21 @@ interface Reading {
   readonly acceptLanguage: string
   readonly signal: AbortSignal
   readonly finds: Map<string, RemoteFind>
+  /** What failed last, for those who look after the service. */
+  cause: unknown
 }
 
-/** `closing` ends what waits. */
-export function createRemoteResources(closing: AbortSignal): RemoteResources {
+/** `closing` ends what waits. A collection that cannot be read is told to `onError`, once until it can be read again. */
+export function createRemoteResources(closing: AbortSignal, onError: ReportError): RemoteResources {
   const cache = new RemoteCache()
   const share = createShare()
   /** Collections whose list cannot give items by their ids. */
   const singleOnly = new Set<string>()
+  const failing = new Set<string>()
 
   async function get({ collection, acceptLanguage, signal }: Reading, url: string): Promise<RemoteAnswer> {
     const headers = { ...collection.headers(), accept: 'application/json', 'accept-language': acceptLanguage }
-    return await share(`${acceptLanguage} ${url}`, () => cache.get({ url, headers, signal }))
+    return await share(keyOf({ url, headers }), () => cache.get({ url, headers, signal }))
   }
 
   /** Leaves out what is then asked for one by one. */
@@ -94,7 +99,7 @@ export function createRemoteResources(closing: AbortSignal): RemoteResources {
 
   async function readOne(reading: Reading, id: string): Promise<void> {
     const { collection, finds } = reading
-    const segment = tryToEncode(id)
+    const segment = hasSlash(id) ? undefined : tryToEncode(id)
     if (segment === undefined) {
       finds.set(id, { miss: missOf('not-found', `No resource has the id ${quote(id)}.`) })
       return
@@ -104,25 +109,40 @@ export function createRemoteResources(closing: AbortSignal): RemoteResources {
     finds.set(id, isJsonObject(state) ? { state, marker } : { miss: missOfStatus(status) })
   }
 
+  function tell({ collection, finds, cause }: Reading): void {
+    const { url } = collection
+    const failure = [...finds.values()].find(find => 'miss' in find && !isAbsent(find.miss))
+    if (failure === undefined || !('miss' in failure)) failing.delete(url)
+    else if (!failing.has(url)) {
+      failing.add(url)
+      const { code, detail } = failure.miss
+      const message = `What is to be embedded cannot be read from ${url}: ${detail} Responses are given without it; look after that service.`
+      onError(new LockstepError(code, message, { cause }), { stage: 'embed' })
+    }
+  }
+
   return {
     async read(collection, ids, acceptLanguage) {
       const signal = AbortSignal.any([closing, AbortSignal.timeout(collection.timeoutMs)])
-      const reading: Reading = { collection, acceptLanguage, signal, finds: new Map() }
+      const reading: Reading = { collection, acceptLanguage, signal, finds: new Map(), cause: undefined }
       const { finds } = reading
       const attempt = async (asked: readonly string[], read: () => Promise<void>): Promise<void> => {
         try {
           await read()
         } catch (error) {
+          reading.cause = error
           const miss = missOfFailure(error, collection)
           for (const id of asked) if (!finds.has(id)) finds.set(id, { miss })
         }
       }
-      const batches = ids.length > 1 ? cutBatches(ids.filter(id => tryToEncode(id) !== undefined)) : []
+      const isTogether = ids.length > 1 || ids.some(hasSlash)
+      const batches = isTogether ? cutBatches(ids.filter(id => tryToEncode(id) !== undefined)) : []
       await inTurns(batches, async batch => {
         if (!singleOnly.has(collection.url)) await attempt(batch, () => readBatch(reading, batch))
       })
       const left = ids.filter(id => !finds.has(id))
       await inTurns(left, id => attempt([id], () => readOne(reading, id)))
+      tell(reading)
       return finds
     },
   }
@@ -152,6 +172,11 @@ function cutBatches(ids: readonly string[]): readonly (readonly string[])[] {
   return batches
 }
 
+/** Encoded or not, a slash in a path may lead a server or a proxy elsewhere; in a query it does not. */
+function hasSlash(id: string): boolean {
+  return /[/\\]/.test(id)
+}
+
 function parseAnswer(text: string): Json {
   const value = JSON.parse(text) as Json
   checkDepth(value, maxJsonDepth)
@@ -164,6 +189,11 @@ function tryToEncode(id: string): string | undefined {
   } catch {
     return undefined
   }
+}
+
+/** It was looked for, and is not there. */
+function isAbsent({ code }: Miss): boolean {
+  return code === 'not-found' || code === 'gone'
 }
 
 export function missOf(code: ErrorCode, detail: string): Miss {

@@ -48,10 +48,9 @@ function findNamed(root: Readonly<JsonObject>, schemas: readonly Json[], name: s
   const found = objects.flatMap(({ properties, patternProperties, additionalProperties }): Json[] => {
     const declared = membersOf(properties)
     if (Object.hasOwn(declared, name)) return [declared[name]!]
-    const patterns = Object.entries(membersOf(patternProperties))
-    const matching = patterns.filter(([pattern]) => new RegExp(pattern, 'u').test(name))
-    if (matching.length > 0) return matching.map(([, schema]) => schema)
-    return additionalProperties === undefined ? [] : [additionalProperties]
+    // Whether the name fits a pattern is not looked at: what one may write there comes from outside.
+    const others = Object.values(membersOf(patternProperties))
+    return additionalProperties === undefined ? others : [...others, additionalProperties]
   })
   if (found.length > 0) return found.filter(schema => schema !== false)
   const isOpen = objects.every(schema => {

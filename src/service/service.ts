@@ -145,7 +145,7 @@ export async function openService(options: ServiceOptions): Promise<Service> {
     log,
     watch,
     share,
-    remoteResources: createRemoteResources(closing.signal),
+    remoteResources: createRemoteResources(closing.signal, onError),
     closing: closing.signal,
     headEveryMs: relayOptions.headEveryMs,
     runningScopes: new Set(),

@@ -337,12 +337,68 @@ test('10.12 a service that is down, refuses, answers nonsense or hangs takes not
     )
     assert.match(headers.get('lockstep-marker')!, /^projects:\w+:1,users:\w+:2$/)
     const tag = headers.get('etag')!
+    const [told, ...others] = api.errors.splice(0)
+    assert.ok(isLockstepError(told?.error, code))
+    assert.deepEqual([told.stage, others], ['embed', []])
     mode = 'cut'
     const other = await api.ask('GET', '/projects/atlas?embed=owner,members', {
       headers: { 'if-none-match': tag },
     })
     assert.equal(other.status === 304, code === 'api-unreachable', 'the reason is in the tag')
   }
+})
+
+test('10.12 a service that is down is told of once, and again when it has been back', async () => {
+  await using far = await openTestService({ resources: [users] })
+  await writeUsers(far)
+  const listener = createNodeListener(far.service)
+  let isDown = true
+  await using other = await serve((request, response) => {
+    if (isDown) response.writeHead(500).end()
+    else listener(request, response)
+  })
+  await using api = await openProjects({ owner: other.url })
+  const ask = async (down: boolean): Promise<number> => {
+    isDown = down
+    const { json } = await api.ask('GET', '/projects/atlas?embed=owner')
+    assert.equal(json._embedded.owner === null, down)
+    return api.errors.splice(0).length
+  }
+  assert.deepEqual([await ask(true), await ask(true), await ask(false), await ask(true)], [1, 0, 0, 1])
+})
+
+test('10.12 what is read with one set of headers is not shown where another one is sent', async () => {
+  await using other = await serve((request, response) => {
+    response.setHeader('etag', '"same"')
+    if (request.headers['if-none-match'] === '"same"') response.writeHead(304).end()
+    else response.end(JSON.stringify({ id: 'ann', seenBy: request.headers.authorization ?? 'nobody' }))
+  })
+  const headers = () => ({ authorization: 'secret' })
+  await using api = await openProjects({ owner: { url: other.url, headers }, 'parts/lead': other.url })
+  await api.ask('PATCH', '/projects/atlas', { body: { parts: { lead: 'ann' } } })
+  for (let round = 0; round < 2; round++) {
+    const { json } = await api.ask('GET', '/projects/atlas?embed=owner,parts/lead', {
+      headers: { authorization: 'of the client', cookie: 'a=b' },
+    })
+    assert.equal(json._embedded.owner.seenBy, 'secret')
+    assert.equal(json._embedded['parts/lead'].seenBy, 'nobody')
+  }
+})
+
+test('10.12 an id with a slash leads to no other path of the other service', async () => {
+  await using other = await serve((request, response) => {
+    response.end(JSON.stringify(request.url!.includes('?') ? [] : { id: 'x', path: request.url }))
+  })
+  await using api = await openProjects({ owner: other.url })
+  for (const owner of ['../admin', '..\\admin', 'a/b']) {
+    await api.ask('PATCH', '/projects/atlas', { body: { owner } })
+    const { json } = await api.ask('GET', '/projects/atlas?embed=owner')
+    assert.deepEqual([json._embedded.owner, json._problems[0].code], [null, 'not-found'])
+  }
+  assert.ok(
+    other.log.every(line => line.startsWith('GET /users?')),
+    other.log.join(),
+  )
 })
 
 test('10.11 a stream of the same name with another history cannot be in the same marker', async () => {

@@ -307,6 +307,9 @@ test('10.6 where the schema declares no members any may be filtered by', async (
     ['_age=1', '12'],
   ] as const)
     assert.equal(idsOf(await api.ask('GET', `/things?${query}`)), ids, query)
+  for (const query of ['lang=fr', 'embed=owner'])
+    assertProblem(await api.ask('GET', `/things?${query}`), 400, 'invalid-query')
+  assert.equal(idsOf(await api.ask('GET', '/things?lang:eq=fr')), '')
 })
 
 test('10.8 a thousand items in any order: every page is full but the last, and each item comes once', async () => {

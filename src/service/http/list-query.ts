@@ -34,7 +34,8 @@ export interface ListQuery {
   readonly view: ViewQuery
 }
 
-type Parameter = 'limit' | 'after' | 'cursor' | 'versions' | 'count' | 'sort' | keyof ViewQuery
+const ownParameters = ['limit', 'after', 'cursor', 'versions', 'count', 'sort'] as const
+type Parameter = (typeof ownParameters)[number] | keyof ViewQuery
 
 /** The most conditions of one request. */
 const maxConditions = 20
@@ -107,10 +108,7 @@ const noQuery: SplitQuery = { parameters: {}, where: [] }
 
 /** What is no parameter is a condition on a member; with its operator it is one, whatever it is called. */
 function split(resource: Resource<object>, query: string): SplitQuery {
-  const known: readonly Parameter[] = [
-    ...(['limit', 'after', 'cursor', 'versions', 'count', 'sort'] as const),
-    ...viewParameters(resource),
-  ]
+  const known = [...ownParameters, ...viewParameters(resource)]
   const parameters: { [Name in Parameter]?: string } = {}
   const where: Condition[] = []
   const seen = new Set<string>()
@@ -121,6 +119,7 @@ function split(resource: Resource<object>, query: string): SplitQuery {
     seen.add(name)
     const parameter = known.find(other => other === name)
     if (parameter !== undefined) parameters[parameter] = value
+    else if (isReserved(name)) throw unknownParameter(name, known)
     else where.push(readCondition(resource, name, value, known))
   }
   if (where.length > maxConditions) {
@@ -138,13 +137,21 @@ function readCondition(
   value: string,
   known: readonly string[],
 ): Condition {
-  if (!name.includes(':') && findMember(resource.schema, [firstNameOf(name)]).length === 0) {
-    throw new LockstepError(
-      'invalid-query',
-      `There is no query parameter ${quote(name)} here, and no member of this name to filter by. Known: ${known.join(', ')}.`,
-    )
-  }
+  const isMember = name.includes(':') || findMember(resource.schema, [firstNameOf(name)]).length > 0
+  if (!isMember) throw unknownParameter(name, known)
   return parseCondition(name, value)
+}
+
+function unknownParameter(name: string, known: readonly string[]): LockstepError {
+  return new LockstepError(
+    'invalid-query',
+    `There is no query parameter ${quote(name)} here, and no member of this name to filter by. Known: ${known.join(', ')}.`,
+  )
+}
+
+/** Is it a parameter of other collections? Where any member is known it must not be taken for one. */
+function isReserved(name: string): boolean {
+  return name === 'fields' || name === 'lang' || name === 'embed'
 }
 
 function firstNameOf(path: string): string {
