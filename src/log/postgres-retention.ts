@@ -36,7 +36,7 @@ export async function pruneChanges(
   const lastOld = (young === undefined ? end + 1 : Number(young['seq'])) - 1
   const last = Math.min(lastToPrune(head, lastOld, retention), end)
   if (last < first) return { deleted: 0, more: false }
-  await deleteUpTo(query, schema, stream, last)
+  await deleteBetween(query, schema, stream, first, last)
   return { deleted: last - first + 1, more: last === end && end < head }
 }
 
@@ -91,7 +91,7 @@ export async function dropUpTo(query: RunQuery, schema: string, head: Head): Pro
   if (present !== epoch) return { deleted: 0, more: false }
   const last = Math.min(first + stepRows - 1, seq)
   const deleted = Math.max(0, last - first + 1)
-  if (deleted > 0) await deleteUpTo(query, schema, stream, last)
+  if (deleted > 0) await deleteBetween(query, schema, stream, first, last)
   const forgotten = await query(
     `UPDATE ${schema}.resource SET seq = 0 WHERE path IN (
       SELECT path FROM ${schema}.resource WHERE stream = $1 AND seq > 0 AND seq < $2 LIMIT ${stepRows}) RETURNING 1`,
@@ -100,8 +100,19 @@ export async function dropUpTo(query: RunQuery, schema: string, head: Head): Pro
   return { deleted, more: last < seq || forgotten.length === stepRows }
 }
 
-async function deleteUpTo(query: RunQuery, schema: string, stream: string, last: number): Promise<void> {
-  await query(`DELETE FROM ${schema}.change WHERE stream = $1 AND seq <= $2`, [stream, last])
+async function deleteBetween(
+  query: RunQuery,
+  schema: string,
+  stream: string,
+  first: number,
+  last: number,
+): Promise<void> {
+  // With both ends the planner knows that these are few.
+  await query(`DELETE FROM ${schema}.change WHERE stream = $1 AND seq BETWEEN $2 AND $3`, [
+    stream,
+    first,
+    last,
+  ])
   await query(`UPDATE ${schema}.stream SET first = $1 WHERE stream = $2`, [last + 1, stream])
 }
 

@@ -72,9 +72,9 @@ const tables = (schema: string): string => `
     topic_path text COLLATE "C",    -- NULL where it is the path
     version bigint NOT NULL,
     time_ms bigint NOT NULL,
-    open_text text NOT NULL,        -- the message without its id and closing brace
-    UNIQUE (stream, seq)
+    open_text text NOT NULL         -- the message without its id and closing brace
   );
+  CREATE UNIQUE INDEX change_seq ON ${schema}.change (stream, seq) WHERE seq IS NOT NULL;
   ALTER SEQUENCE ${schema}.change_id OWNED BY ${schema}.change.id;
   CREATE UNIQUE INDEX change_pending ON ${schema}.change (id) WHERE seq IS NULL;
 

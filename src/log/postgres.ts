@@ -365,7 +365,7 @@ class OpenPostgresLog implements PostgresLog {
   async #noteRelayed(): Promise<void> {
     const relayed = new Map(this.#relayed)
     if (relayed.size === 0) return
-    await writeRelayed((text, values) => this.#connections.query(text, values), this.#names.schema, relayed)
+    await this.#store.transact(query => writeRelayed(query, this.#names.schema, relayed))
     for (const [stream, noted] of relayed) {
       if (this.#relayed.get(stream) === noted) this.#relayed.delete(stream)
     }
