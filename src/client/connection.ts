@@ -6,11 +6,14 @@
  */
 import type { Broker } from '../broker/broker.ts'
 import {
+  checkCount,
   checkMethods,
   checkOptions,
   checkTopicPrefix,
   createErrorReport,
+  describeValue,
   LockstepError,
+  maxTimerMs,
   type OptionNames,
   parsePath,
   quote,
@@ -18,12 +21,8 @@ import {
 } from '../contract/index.ts'
 import { createApi } from './api.ts'
 import { type Clock, systemClock } from './clock.ts'
-import {
-  type CollectionFollower,
-  type FollowOptions,
-  type ResourceFollower,
-  startFollower,
-} from './follower.ts'
+import { checkFollowOptions, type FollowOptions } from './follow-options.ts'
+import { type CollectionFollower, type ResourceFollower, startFollower } from './follower.ts'
 import type { FollowerPorts } from './follower-driver.ts'
 import { openMqttSource } from './mqtt-source.ts'
 import type { KindAt, PathIn, StateAt, UnknownApi } from './path-map.ts'
@@ -38,8 +37,8 @@ export interface ConnectOptions {
   readonly broker?: string | URL | Broker
   /** Where changes are heard: `auto` is `mqtt` where there is a broker, else `sse`. @default 'auto' */
   readonly source?: 'mqtt' | 'sse' | 'auto'
-  /** Sent with each request to the API; asked for anew each time, so that tokens may change. */
-  readonly headers?: () => Readonly<Record<string, string>>
+  /** Sent with each request to the API; a function is asked anew each time, so that tokens may change. */
+  readonly headers?: Readonly<Record<string, string>> | (() => Readonly<Record<string, string>>)
   /** What stands before the topics. @default what the API's first response says */
   readonly topicPrefix?: string
   /** How long an answer of the API may take. @default 10_000 */
@@ -64,8 +63,8 @@ export type FollowerAt<Api, Path extends string> =
 export interface Connection<Api = UnknownApi> extends AsyncDisposable {
   /**
    * Follows a collection (`/people`) or a resource (`/people/johndoe`), below the API root. Each call makes a
-   * follower of its own. Errors: `invalid-path`, `closed`; with a replica also `missing-dependency` where the
-   * runtime has no SQLite, `invalid-option` where the file holds something else, `replica-failed`.
+   * follower of its own. Errors: `invalid-path`, `invalid-option`, `closed`; with a replica also `missing-dependency`
+   * where the runtime has no SQLite, `invalid-option` where the file holds something else, `replica-failed`.
    */
   follow<const Path extends string>(path: PathIn<Api, Path>, options?: FollowOptions): FollowerAt<Api, Path>
   /** Closes all followers, and the broker's connection where it was made here. Idempotent. */
@@ -81,14 +80,15 @@ export interface Connection<Api = UnknownApi> extends AsyncDisposable {
  */
 export async function connect<Api = UnknownApi>(options: ConnectOptions): Promise<Connection<Api>> {
   checkOptions('connect', options, optionNames)
+  checkParts(options)
   const onError = createErrorReport(options.onError)
   const source = chooseSource(options)
   const root = parseRoot(options.api)
   const api = createApi({
     root,
     fetch: options.fetch ?? ((input, init) => fetch(input, init)),
-    headers: options.headers ?? (() => ({})),
-    timeoutMs: options.timeoutMs ?? 10_000,
+    headers: readHeaders(options.headers ?? {}),
+    timeoutMs: checkCount('timeoutMs', options.timeoutMs ?? 10_000, { max: maxTimerMs }),
     topicPrefix: options.topicPrefix === undefined ? undefined : checkTopicPrefix(options.topicPrefix),
   })
   const isOwnBroker = source === 'mqtt' && !isBroker(options.broker)
@@ -116,6 +116,7 @@ export async function connect<Api = UnknownApi>(options: ConnectOptions): Promis
       )
     }
     const target = parsePath(path)
+    checkFollowOptions(followOptions)
     const { replica: replicaOptions, ...rest } = followOptions
     const replica =
       replicaOptions === undefined
@@ -151,6 +152,50 @@ const optionNames: OptionNames<ConnectOptions> = {
   fetch: true,
   clock: true,
   random: true,
+}
+
+/** Refuses parts that would only fail when they are first used. */
+function checkParts({ fetch, random, onError, clock }: ConnectOptions): void {
+  for (const [name, part] of Object.entries({ fetch, random, onError })) {
+    if (part === undefined || typeof part === 'function') continue
+    throw new LockstepError(
+      'invalid-option',
+      `The ${name} of connect is ${describeValue(part)}. Give a function, or leave it out.`,
+    )
+  }
+  const advice = 'Give an object with now() and setTimer(callback, delayMs), or leave it out.'
+  if (clock !== undefined) checkMethods('The clock of connect', clock, ['now', 'setTimer'], advice)
+}
+
+/** Values are not shown: they may be secrets. */
+function readHeaders(
+  headers: NonNullable<ConnectOptions['headers']>,
+): () => Readonly<Record<string, string>> {
+  if (typeof headers === 'function') return headers
+  const given: unknown = headers
+  if (typeof given !== 'object' || given === null || Array.isArray(given) || given instanceof Headers) {
+    throw new LockstepError(
+      'invalid-option',
+      'The headers of connect are no object of names and texts. Give { authorization: "…" }, or a function that returns such an object.',
+    )
+  }
+  for (const [name, value] of Object.entries(headers)) {
+    if (typeof value === 'string' && isSendable(name, value)) continue
+    throw new LockstepError(
+      'invalid-option',
+      `The header ${quote(name)} of connect cannot be sent: its name or its value is none of HTTP's. Give a text of one line.`,
+    )
+  }
+  return () => headers
+}
+
+function isSendable(name: string, value: string): boolean {
+  try {
+    new Headers([[name, value]])
+    return true
+  } catch {
+    return false
+  }
 }
 
 function chooseSource({ source = 'auto', broker }: ConnectOptions): 'mqtt' | 'sse' {

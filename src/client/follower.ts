@@ -12,30 +12,15 @@ import {
   type Marker,
   type ParsedPath,
   type Position,
-  parseMarker,
 } from '../contract/index.ts'
 import type { Change } from './change.ts'
 import { type ChangeBuffer, createChangeBuffer } from './change-buffer.ts'
+import { type FollowOptions, findPlace, readTimeout, type WaitOptions } from './follow-options.ts'
 import type { FollowerStatus } from './follower-data.ts'
 import { FollowerDriver, type FollowerPorts } from './follower-driver.ts'
 import { statusOf } from './follower-question.ts'
-import type { Replica, ReplicaOptions } from './replica.ts'
+import type { Replica } from './replica.ts'
 import { type Conditions, compileConditions } from './replica-index.ts'
-
-export interface WaitOptions {
-  /** How long to wait before it fails with `timeout`. @default 10_000 */
-  readonly timeoutMs?: number
-}
-
-export interface FollowOptions {
-  /** Changes that may wait for each iterator; past it the older half becomes one `refreshed`. @default 1_000 */
-  readonly maxWaitingChanges?: number
-  /**
-   * Keeps the copy in a SQLite file, and goes on from there after a restart: a file name, or one with indexes. For
-   * copies that shall be there at once, or that are too large for memory. @default in memory only
-   */
-  readonly replica?: string | ReplicaOptions
-}
 
 export interface FollowerEvents<T> {
   change: Change<T>
@@ -66,9 +51,10 @@ export interface Follower<T> extends AsyncIterable<Change<T>>, AsyncDisposable {
   refresh(options?: WaitOptions): Promise<void>
   /**
    * Resolves when the copy holds everything up to the marker, such as the `Lockstep-Marker` of the answer to a
-   * write of one's own. Asks the API at once rather than waiting for the broker. Other streams in the marker do
-   * not count. Errors: `timeout`, also for an epoch that this follower never saw, since it may be one to come;
-   * `position-gone` where it saw the epoch end; `invalid-position`, `closed`.
+   * write of one's own. Asks the API at once rather than waiting for the broker. Other streams beside its own do
+   * not count, and `''` bounds nothing. Errors: `timeout`, also for an epoch that this follower never saw, since it may
+   * be one to come; `position-gone` where it saw the epoch end; `invalid-position`, also for a marker that names other
+   * streams only; `closed`.
    */
   atLeast(marker: string | Marker, options?: WaitOptions): Promise<void>
   /** Calls back at each change or new status, in order, after the copy has changed. Returns what ends it. */
@@ -108,8 +94,6 @@ export interface StartOptions extends Omit<FollowOptions, 'replica'> {
   readonly replica?: Replica
   readonly onClose?: () => void
 }
-
-const waitMs = 10_000
 
 /** Starts to follow a path. */
 export function startFollower(
@@ -153,10 +137,12 @@ export function startFollower(
       return this.position === undefined ? '' : formatMarker([this.position])
     },
     ready,
-    refresh: ({ timeoutMs = waitMs } = {}) => driver.call({ type: 'refresh', timeoutMs }),
-    async atLeast(marker, { timeoutMs = waitMs } = {}) {
-      const positions = typeof marker === 'string' ? parseMarker(marker) : marker
-      const wanted = positions.find(({ stream }) => stream === target.stream)
+    async refresh(options = {}) {
+      await driver.call({ type: 'refresh', timeoutMs: readTimeout('refresh', options) })
+    },
+    async atLeast(marker, options = {}) {
+      const timeoutMs = readTimeout('atLeast', options)
+      const wanted = findPlace(marker, target.stream, target.path)
       if (wanted === undefined) return
       await driver.call({ type: 'at-least', epoch: wanted.epoch, seq: wanted.seq, timeoutMs })
     },

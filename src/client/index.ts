@@ -4,14 +4,8 @@ export * from '../observe/index.ts'
 export type { Change, Created, Deleted, Modified, Refreshed } from './change.ts'
 export type { Clock } from './clock.ts'
 export { type Connection, type ConnectOptions, connect, type FollowerAt } from './connection.ts'
-export type {
-  CollectionFollower,
-  Follower,
-  FollowerEvents,
-  FollowOptions,
-  ResourceFollower,
-  WaitOptions,
-} from './follower.ts'
+export type { FollowOptions, WaitOptions } from './follow-options.ts'
+export type { CollectionFollower, Follower, FollowerEvents, ResourceFollower } from './follower.ts'
 export type { FollowerStatus } from './follower-data.ts'
 export type { ReplicaOptions } from './replica.ts'
 export type { Conditions } from './replica-index.ts'

@@ -5,7 +5,14 @@
  * fulfils the conditions is decided here, the same in memory and for a file.
  */
 import type { DatabaseSync } from 'node:sqlite'
-import { isJsonObject, type Json, type JsonObject, LockstepError, quote } from '../contract/index.ts'
+import {
+  describeValue,
+  isJsonObject,
+  type Json,
+  type JsonObject,
+  LockstepError,
+  quote,
+} from '../contract/index.ts'
 
 /** What members must be, by JSON Pointer: `{ '/address/city': 'Oslo' }`. */
 export type Conditions = Readonly<Record<string, string | number | boolean | null>>
@@ -17,17 +24,34 @@ interface Condition {
 
 /** Gives a test for states. Errors: `invalid-option` where a pointer or value cannot be used. */
 export function compileConditions(conditions: Conditions): (state: JsonObject) => boolean {
+  if (!isPlainObject(conditions)) {
+    throw new LockstepError(
+      'invalid-option',
+      `where was given ${describeValue(conditions)}. Give members with their values, such as { "/address/city": "Oslo" }; for other questions filter the values of state.`,
+    )
+  }
   const all: Condition[] = Object.entries(conditions).map(([pointer, value]) => {
-    const isScalar = value === null || ['string', 'number', 'boolean'].includes(typeof value)
-    if (!isScalar) {
+    if (!isScalar(value)) {
+      const what = isPlainObject(value) ? 'an object' : describeValue(value)
       throw new LockstepError(
         'invalid-option',
-        `The condition ${quote(pointer)} is a ${Array.isArray(value) ? 'list' : typeof value}. Give a string, a number, a boolean or null.`,
+        `The condition ${quote(pointer)} is ${what}. Give a string, a number, a boolean or null.`,
       )
     }
     return { members: parsePointer(pointer), value }
   })
   return state => all.every(({ members, value }) => lookUp(state, members) === value)
+}
+
+/** Anything else, a Map for one, would have no members, and so find everything. */
+function isPlainObject(value: unknown): boolean {
+  if (typeof value !== 'object' || value === null) return false
+  const prototype = Object.getPrototypeOf(value) as object | null
+  return prototype === null || Object.getPrototypeOf(prototype) === null
+}
+
+function isScalar(value: unknown): boolean {
+  return value === null || ['string', 'boolean'].includes(typeof value) || Number.isFinite(value)
 }
 
 function lookUp(state: JsonObject, members: readonly string[]): Json | undefined {

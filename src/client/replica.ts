@@ -4,7 +4,15 @@
  * It says when to write, and what to make of a file that cannot be written; what is in the file is replica-copy.ts.
  * The log of the service is the truth: the last moments before a crash are read from it again. PROTOCOL.md §6.9.
  */
-import { LockstepError, type ParsedPath, quote, type ReportError } from '../contract/index.ts'
+import {
+  checkOptions,
+  describeValue,
+  LockstepError,
+  type OptionNames,
+  type ParsedPath,
+  quote,
+  type ReportError,
+} from '../contract/index.ts'
 import type { Clock } from './clock.ts'
 import type { FollowerData, KeptPlace } from './follower-data.ts'
 import { StoredCopy } from './replica-copy.ts'
@@ -151,14 +159,8 @@ export class Replica {
  * {@link openReplicaFile}.
  */
 export function openReplica(settings: ReplicaSettings): Replica {
-  const { options, target, api, onError } = settings
-  const { file, indexes = [] } = typeof options === 'string' ? { file: options } : options
-  if (typeof file !== 'string' || file === '' || file.startsWith(':') || file.includes('\0')) {
-    throw new LockstepError(
-      'invalid-option',
-      `The replica's file ${quote(file)} is no name of a file. Give one such as "people-copy.db".`,
-    )
-  }
+  const { target, api, onError } = settings
+  const { file, indexes } = readOptions(settings)
   const opened = openReplicaFile({ file, indexes, api, path: target.path })
   try {
     if (opened.damagedFile !== undefined) onError(damaged(file, opened.damagedFile), { stage: 'replica' })
@@ -167,6 +169,39 @@ export function openReplica(settings: ReplicaSettings): Replica {
     opened.close()
     throw error
   }
+}
+
+const optionNames: OptionNames<ReplicaOptions> = { file: true, indexes: true }
+
+function readOptions({ options, target }: ReplicaSettings): Required<ReplicaOptions> {
+  const isName = typeof options === 'string'
+  if (!isName && (typeof options !== 'object' || options === null || Array.isArray(options))) {
+    throw new LockstepError(
+      'invalid-option',
+      `The replica of follow is ${describeValue(options)}. Give the name of a file, or { file, indexes }.`,
+    )
+  }
+  if (!isName) checkOptions('The replica of follow', options, optionNames)
+  const { file, indexes = [] } = isName ? { file: options } : options
+  if (typeof file !== 'string' || file === '' || file.startsWith(':') || file.includes('\0')) {
+    throw new LockstepError(
+      'invalid-option',
+      `The file of the replica is ${describeValue(file)}, which is no name of a file. Give one such as "people-copy.db".`,
+    )
+  }
+  if (!Array.isArray(indexes)) {
+    throw new LockstepError(
+      'invalid-option',
+      `indexes is ${describeValue(indexes)}. Give an array of JSON Pointers, such as ["/address/city"].`,
+    )
+  }
+  if (target.kind === 'resource' && indexes.length > 0) {
+    throw new LockstepError(
+      'invalid-option',
+      `${target.path} is one resource, which has no use for indexes. Leave them out, or follow its collection.`,
+    )
+  }
+  return { file, indexes }
 }
 
 function formatPlace(data: FollowerData | undefined): string {

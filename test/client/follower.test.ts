@@ -285,7 +285,6 @@ test('atLeast asks the API rather than waiting for the broker', async () => {
   await Promise.all([people.atLeast(marker), ann.atLeast([people.position!])])
   await ann.atLeast(marker)
   assert.deepEqual([people.state.get('ann')?.age, ann.state?.age], [31, 31])
-  await people.atLeast('projects:abc:99')
   await people.atLeast('')
   assert.equal(await codeOf(people.atLeast('people')), 'invalid-position')
 })

@@ -239,7 +239,7 @@ test('where finds by members, the same with an index, without one, and in memory
     for (const pointer of ['address', '/a~2', '', '/a"b', '/a\\b', `/${'x'.repeat(600)}`]) {
       assert.equal(refusal(() => follower.where({ [pointer]: 1 })).code, 'invalid-option', pointer)
     }
-    assert.match(refusal(() => follower.where({ '/a': [] as never })).message, /is a list/)
+    assert.match(refusal(() => follower.where({ '/a': [] as never })).message, /is an array/)
   }
 })
 
