@@ -70,6 +70,8 @@ export class MqttSubscriptions {
       await this.#acknowledge(session, missing)
     }
     this.#session = session
+    // The wait may have ended while there was no connection to ask on.
+    if ([...this.#entries].some(entry => entry.isRefused)) this.#retryLater()
   }
 
   /** The connection is over. */
@@ -135,22 +137,18 @@ export class MqttSubscriptions {
     }
     entry.isRefused = true
     this.#retryLater()
-    if (onRefused === undefined && !isRefused)
-      this.#options.reportError(error, { stage: 'mqtt subscription' })
-    else if (!isRefused) this.#call(() => onRefused?.(error))
+    if (!isRefused) this.#call(() => (onRefused ?? this.#report)(error))
     waiting?.resolve()
   }
 
-  /** One wait for all that are refused. What is not connected then is taken along by the renewal. */
+  /** One wait for all that are refused. Where the connection is down by then, the renewal asks for them. */
   #retryLater(): void {
     if (this.#retryTimer !== undefined) return
     const delayMs = retryDelayMs(this.#attempt++, Math.random(), this.#options)
     this.#retryTimer = setTimeout(() => {
       this.#retryTimer = undefined
       const refused = [...this.#entries].filter(entry => entry.isRefused)
-      if (refused.length === 0) return
-      if (this.#session === undefined) this.#retryLater()
-      else this.#ask(this.#session, refused)
+      if (refused.length > 0 && this.#session !== undefined) this.#ask(this.#session, refused)
     }, delayMs)
   }
 
@@ -158,6 +156,10 @@ export class MqttSubscriptions {
     this.#entries.delete(entry)
     const unused = this.#table.remove(entry.listening)
     if (unused.length > 0) this.#session?.unsubscribe(unused)
+  }
+
+  readonly #report = (error: LockstepError): void => {
+    this.#options.reportError(error, { stage: 'mqtt subscription' })
   }
 
   #call(callback: () => void): void {
