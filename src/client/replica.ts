@@ -17,6 +17,7 @@ import type { Clock } from './clock.ts'
 import type { FollowerData, KeptPlace } from './follower-data.ts'
 import { StoredCopy } from './replica-copy.ts'
 import { isDamage, type OpenedFile, openReplicaFile } from './replica-file.ts'
+import { memberSql } from './replica-index.ts'
 
 export interface ReplicaOptions {
   /** The SQLite file; it and its folder are made where they are missing. One follower per file. */
@@ -201,6 +202,7 @@ function readOptions({ options, target }: ReplicaSettings): Required<ReplicaOpti
       `${target.path} is one resource, which has no use for indexes. Leave them out, or follow its collection.`,
     )
   }
+  for (const pointer of indexes) memberSql(pointer)
   return { file, indexes }
 }
 

@@ -1,5 +1,6 @@
 /** What `connect`, `follow`, `refresh`, `atLeast` and `where` are given: mistakes are told at once and in words. */
 import assert from 'node:assert/strict'
+import { existsSync } from 'node:fs'
 import test from 'node:test'
 import { type Connection, type ConnectOptions, connect } from '../../src/client/connection.ts'
 import type { CollectionFollower } from '../../src/client/follower.ts'
@@ -77,6 +78,7 @@ test('follow refuses options that it does not know or cannot use', async () => {
       /one resource, which has no use for indexes/,
     ],
   ])
+  assert.equal(existsSync('a.db'), false, 'nothing was made')
 })
 
 test('refresh and atLeast refuse options that they do not know or cannot use', async () => {
