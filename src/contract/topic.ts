@@ -5,7 +5,7 @@
  * leading slash. Outside `[A-Za-z0-9_-]` every byte of a segment's UTF-8 (NFC) is percent-encoded, so that no
  * segment can be a wildcard, be split, or be renamed by a broker. PROTOCOL.md §2.
  */
-import { LockstepError, quote } from './error.ts'
+import { isLockstepError, LockstepError, quote } from './error.ts'
 import { streamOf } from './path.ts'
 
 /** The longest id or collection name, in bytes of UTF-8. */
@@ -74,6 +74,16 @@ export function encodeSegment(segment: string): string {
       : `%${byte.toString(16).toUpperCase().padStart(2, '0')}`
   }
   return encoded
+}
+
+/** Encodes one segment; `undefined` where {@link encodeSegment} refuses it, so that nothing can have this id. */
+export function tryEncodeSegment(segment: string): string | undefined {
+  try {
+    return encodeSegment(segment)
+  } catch (error) {
+    if (isLockstepError(error)) return undefined
+    throw error
+  }
 }
 
 /**

@@ -56,8 +56,10 @@ export function readReferences(
   }
   const entries = Object.entries(options)
   if (entries.length > maxReferences) throw refuse(`there are more than ${maxReferences}`)
+  // References to one place have one target, so that each resource is read once for all of them.
+  const targets = new Map<unknown, Reference['target']>()
   return new Map(
-    entries.map(([name, target]) => {
+    entries.map(([name, given]) => {
       const path = readPath(name)
       if (path === undefined || formatMemberPath(path) !== name) {
         throw refuse(`${quote(name)} is no member path in its plain form`)
@@ -65,7 +67,9 @@ export function readReferences(
       if (!mayHoldIds(schema, path)) {
         throw refuse(`${quote(name)} is no member of the schema that holds an id or an array of ids`)
       }
-      return [name, { name, path, target: readTarget(`${quote(name)} of ${quote(template)}`, target) }]
+      const target = targets.get(given) ?? readTarget(`${quote(name)} of ${quote(template)}`, given)
+      targets.set(given, target)
+      return [name, { name, path, target }]
     }),
   )
 }

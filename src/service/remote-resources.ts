@@ -5,7 +5,6 @@
 import {
   checkDepth,
   type ErrorCode,
-  encodeSegment,
   errorCodes,
   isJsonObject,
   type Json,
@@ -15,6 +14,7 @@ import {
   maxJsonDepth,
   quote,
   type ReportError,
+  tryEncodeSegment,
 } from '../contract/index.ts'
 import type { RemoteCollection } from './reference.ts'
 import { keyOf, type RemoteAnswer, RemoteCache } from './remote-cache.ts'
@@ -27,10 +27,11 @@ export interface Miss {
   readonly detail: string
 }
 
-/** A resource, with the marker of the answer that brought it, or why there is none. */
-export type RemoteFind =
-  | { readonly state: JsonObject; readonly marker: Marker | undefined }
+/** A resource, or why there is none; with the marker of the answer that says so, where it has one. */
+export type RemoteFind = { readonly marker?: Marker | undefined } & (
+  | { readonly state: JsonObject }
   | { readonly miss: Miss }
+)
 
 export interface RemoteResources {
   /** Reads resources of a collection. `acceptLanguage` is sent as it is. Gives one find per id, and never rejects. */
@@ -94,19 +95,20 @@ export function createRemoteResources(closing: AbortSignal, onError: ReportError
     }
     if (answer.more) return
     for (const id of ids)
-      if (!finds.has(id)) finds.set(id, { miss: missOf('not-found', 'There is no such resource.') })
+      if (!finds.has(id))
+        finds.set(id, { miss: missOf('not-found', 'There is no such resource.'), marker: answer.marker })
   }
 
   async function readOne(reading: Reading, id: string): Promise<void> {
     const { collection, finds } = reading
-    const segment = hasSlash(id) ? undefined : tryToEncode(id)
+    const segment = hasSlash(id) ? undefined : tryEncodeSegment(id)
     if (segment === undefined) {
       finds.set(id, { miss: missOf('not-found', `No resource has the id ${quote(id)}.`) })
       return
     }
     const { status, text, marker } = await get(reading, `${collection.url}/${segment}`)
     const state = status === 200 ? parseAnswer(text) : undefined
-    finds.set(id, isJsonObject(state) ? { state, marker } : { miss: missOfStatus(status) })
+    finds.set(id, isJsonObject(state) ? { state, marker } : { miss: missOfStatus(status), marker })
   }
 
   function tell({ collection, finds, cause }: Reading): void {
@@ -136,7 +138,7 @@ export function createRemoteResources(closing: AbortSignal, onError: ReportError
         }
       }
       const isTogether = ids.length > 1 || ids.some(hasSlash)
-      const batches = isTogether ? cutBatches(ids.filter(id => tryToEncode(id) !== undefined)) : []
+      const batches = isTogether ? cutBatches(ids.filter(id => tryEncodeSegment(id) !== undefined)) : []
       await inTurns(batches, async batch => {
         if (!singleOnly.has(collection.url)) await attempt(batch, () => readBatch(reading, batch))
       })
@@ -181,14 +183,6 @@ function parseAnswer(text: string): Json {
   const value = JSON.parse(text) as Json
   checkDepth(value, maxJsonDepth)
   return value
-}
-
-function tryToEncode(id: string): string | undefined {
-  try {
-    return encodeSegment(id)
-  } catch {
-    return undefined
-  }
 }
 
 /** It was looked for, and is not there. */

@@ -254,6 +254,22 @@ test('10.11 resources of another service come by one request for all, and by non
   assert.equal(french.json._embedded.owner.motto, 'Continue')
 })
 
+test('10.11 references to one place are read at once, and what is absent there bounds the marker too', async () => {
+  await using far = await openTestService({ resources: [users] })
+  await writeUsers(far)
+  await using other = await serve(createNodeListener(far.service))
+  await using api = await openProjects({ owner: other.url, members: other.url })
+  const { json } = await api.ask('GET', '/projects/atlas?embed=owner,members')
+  assert.deepEqual(json._embedded, { owner: annWhole, members: [annWhole, bobWhole] })
+  assert.equal(other.log.length, 1)
+  for (const members of [['zoe'], ['zoe', 'zac']]) {
+    await api.ask('PUT', '/projects/atlas', { body: { members } })
+    const absent = await api.ask('GET', '/projects/atlas?embed=members')
+    assert.equal(absent.json._problems.length, members.length)
+    assert.match(absent.headers.get('lockstep-marker')!, /,users:\w+:2$/)
+  }
+})
+
 test('10.11 ids that cannot stand in a list by themselves, and hundreds of them, find their resources', async () => {
   await using far = await openTestService({ resources: [users] })
   const ids = ['a,b', '100%', 'é&?#', 'x/y', ...Array.from({ length: 120 }, (_, index) => `user-${index}`)]

@@ -7,9 +7,7 @@
  */
 import { createHash } from 'node:crypto'
 import {
-  encodeSegment,
   type Fields,
-  isLockstepError,
   type Json,
   type JsonObject,
   LockstepError,
@@ -19,6 +17,7 @@ import {
   selectFields,
   setMember,
   showLanguage,
+  tryEncodeSegment,
 } from '../../contract/index.ts'
 import type { Reference } from '../reference.ts'
 import { type Miss, missOf, type RemoteFind } from '../remote-resources.ts'
@@ -40,6 +39,9 @@ const maxEmbedded = 1_000
 /** The most characters of embedded states, each counted as often as it stands there. */
 const maxEmbeddedChars = 8_388_608
 
+type Target = Reference['target']
+type RemoteTarget = Exclude<Target, string>
+
 /** A resource that was found, as a JSON text, or why it was not. */
 type Found = { readonly text: string } | { readonly miss: Miss }
 
@@ -54,27 +56,32 @@ export async function readEmbeds(
   stateTexts: readonly string[],
 ): Promise<Embedding | undefined> {
   const states = stateTexts.map(text => JSON.parse(text) as JsonObject)
-  const wanted = new Map<Reference, ReadonlySet<string>>()
+  const wanted = new Map<Target, Set<string>>()
   for (const reference of view.embeds) {
-    wanted.set(reference, new Set(states.flatMap(state => idsAt(state, reference)).filter(isId)))
+    const ids = wanted.get(reference.target) ?? new Set()
+    for (const id of states.flatMap(state => idsAt(state, reference))) if (isId(id)) ids.add(id)
+    wanted.set(reference.target, ids)
   }
   const count = [...wanted.values()].reduce((sum, ids) => sum + ids.size, 0)
   if (count > maxEmbedded) throw tooLarge(`${count} resources, and at most ${maxEmbedded}`)
   let bound: Marker | undefined = marker
-  const found = new Map<Reference, ReadonlyMap<string, Found>>()
-  for (const [reference, ids] of wanted) {
-    if (typeof reference.target !== 'string') continue
-    const own = await readOwn(route, view, reference.target, ids)
+  const found = new Map<Target, ReadonlyMap<string, Found>>()
+  const remote: [RemoteTarget, Set<string>][] = []
+  for (const [target, ids] of wanted) {
+    if (typeof target !== 'string') {
+      remote.push([target, ids])
+      continue
+    }
+    const own = await readOwn(route, view, target, ids)
     bound = bound && minimumMarker([bound, ...own.markers])
-    found.set(reference, own.found)
+    found.set(target, own.found)
   }
   if (bound === undefined) return undefined
-  const remote = [...wanted].filter(([{ target }]) => typeof target !== 'string')
-  const finds = await Promise.all(remote.map(([reference, ids]) => readRemote(route, view, reference, ids)))
-  for (const [index, [reference]] of remote.entries()) {
+  const finds = await Promise.all(remote.map(([target, ids]) => readRemote(route, view, target, ids)))
+  for (const [index, [target]] of remote.entries()) {
     const taken = takeRemote(finds[index]!, bound)
     bound = taken.marker
-    found.set(reference, taken.found)
+    found.set(target, taken.found)
   }
   return { marker: bound, ...compose(route, view, states, found) }
 }
@@ -98,7 +105,7 @@ async function readOwn(
   const found = new Map<string, Found>()
   const markers: Marker[] = []
   for (const id of ids) {
-    const segment = tryToEncode(id)
+    const segment = tryEncodeSegment(id)
     if (segment === undefined) {
       found.set(id, { miss: missOf('not-found', 'There is no such resource.') })
       continue
@@ -123,16 +130,12 @@ async function readOwn(
 async function readRemote(
   { context }: Route,
   { wish }: View,
-  { target }: Reference,
+  target: RemoteTarget,
   ids: ReadonlySet<string>,
 ): Promise<ReadonlyMap<string, RemoteFind>> {
   const { lang, ranges } = wish
   const acceptLanguage = (lang === undefined ? ranges.slice(0, 8).join(', ') : lang) || '*'
-  return await context.remoteResources.read(
-    target as Exclude<typeof target, string>,
-    [...ids],
-    acceptLanguage,
-  )
+  return await context.remoteResources.read(target, [...ids], acceptLanguage)
 }
 
 /** Takes what came from another service, as far as one marker can hold it. */
@@ -143,19 +146,14 @@ function takeRemote(
   let marker = bound
   const found = new Map<string, Found>()
   for (const [id, find] of finds) {
-    if ('miss' in find) {
-      found.set(id, find)
-      continue
-    }
     const both = find.marker === undefined ? marker : minimumMarker([marker, find.marker])
     if (both === undefined) {
-      found.set(id, {
-        miss: missOf('api-refused', 'Its stream has another epoch there than the rest of this response.'),
-      })
+      const detail = 'Its stream has another epoch there than the rest of this response.'
+      found.set(id, { miss: missOf('api-refused', detail) })
       continue
     }
     marker = both
-    found.set(id, { text: JSON.stringify(find.state) })
+    found.set(id, 'miss' in find ? find : { text: JSON.stringify(find.state) })
   }
   return { marker, found }
 }
@@ -165,7 +163,7 @@ function compose(
   { context }: Route,
   { embeds, fields }: View,
   states: readonly JsonObject[],
-  found: ReadonlyMap<Reference, ReadonlyMap<string, Found>>,
+  found: ReadonlyMap<Target, ReadonlyMap<string, Found>>,
 ): Omit<Embedding, 'marker'> {
   const narrowed = fields?.get('_embedded')
   const hash = createHash('sha256')
@@ -176,7 +174,7 @@ function compose(
     for (const reference of embeds) {
       const pointer = `/_embedded/${reference.name.replaceAll('~', '~0').replaceAll('/', '~1')}`
       const embed = (id: Json, place: string): Json => {
-        const { text, miss } = lookUp(found.get(reference)!, id)
+        const { text, miss } = lookUp(found.get(reference.target)!, id)
         if (text !== undefined) {
           chars += text.length
           if (chars > maxEmbeddedChars)
@@ -237,17 +235,8 @@ function isId(value: Json): value is string {
 }
 
 function urlOf(root: string, { target }: Reference, id: Json): string {
-  const segment = isId(id) ? (tryToEncode(id) ?? encodeURIComponent(id.toWellFormed())) : ''
+  const segment = isId(id) ? (tryEncodeSegment(id) ?? encodeURIComponent(id.toWellFormed())) : ''
   return `${typeof target === 'string' ? `${root}/${target}` : target.url}/${segment}`
-}
-
-function tryToEncode(id: string): string | undefined {
-  try {
-    return encodeSegment(id)
-  } catch (error) {
-    if (isLockstepError(error)) return undefined
-    throw error
-  }
 }
 
 function tooLarge(what: string): LockstepError {

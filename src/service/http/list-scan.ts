@@ -7,12 +7,12 @@
  */
 import { setImmediate } from 'node:timers/promises'
 import {
-  encodeSegment,
   type Head,
   type JsonObject,
   LockstepError,
   matchesWhere,
   sortValuesOf,
+  tryEncodeSegment,
   type Where,
 } from '../../contract/index.ts'
 import type { ChangeLog, StoredItem } from '../../log/change-log.ts'
@@ -200,7 +200,7 @@ async function* readByIds(
   ids: readonly string[],
 ): AsyncGenerator<Portion> {
   const paths = ids.flatMap(id => {
-    const segment = tryToEncode(id)
+    const segment = tryEncodeSegment(id)
     return segment === undefined ? [] : [`${collectionPath}/${segment}`]
   })
   let head = await log.head(collectionPath.slice(1).split('/', 1)[0]!)
@@ -210,15 +210,6 @@ async function* readByIds(
     head = ownHead
     const { version, stateText } = resource
     if (stateText !== undefined) yield { head, items: [{ path, version, stateText }], more: false }
-  }
-}
-
-/** No item has an id that cannot be part of a path. */
-function tryToEncode(id: string): string | undefined {
-  try {
-    return encodeSegment(id)
-  } catch {
-    return undefined
   }
 }
 
