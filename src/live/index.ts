@@ -2,6 +2,7 @@
 export type { AccessOptions, AccessQuestion } from './access.ts'
 export { type Bridge, type BridgeHealth, mountBridge, openBridge } from './bridge.ts'
 export type { BridgeLimits, BridgeOptions } from './bridge-options.ts'
+export { type BrowserFiles, type BrowserFilesOptions, createBrowserFiles } from './browser-files.ts'
 export type { Clock } from './clock.ts'
 export type { Counters } from './counters.ts'
 export {

@@ -55,6 +55,8 @@ export interface Page<Names extends string> {
   readonly states: Readonly<Record<Names, StateOfPath>>
   /** Everything up to here is in the states. */
   readonly marker: Marker
+  /** The same by path, with versions: what `createStates` of `lockstep/live/views` takes for views. */
+  readonly held: Readonly<Record<string, Held>>
   /** HTML, to be put into the page as it is. */
   readonly tag: string
   /** What the page's own response should say about caches. */
@@ -132,7 +134,7 @@ export function createPages(options: PagesOptions): Pages {
       for (const { items } of baselines) {
         for (const { path, version, state } of items) {
           // Of what several entries cover, the page has the members of all of them.
-          held[path] = { version, ...(hasStates ? { state: pickFields(state, visibleOf(all, path)) } : {}) }
+          held[path] = { version, state: pickFields(state, visibleOf(all, path)) }
         }
       }
       const states = names.map((name, index) => [name, statesOf(baselines[index]!, follows[index]!)])
@@ -140,7 +142,15 @@ export function createPages(options: PagesOptions): Pages {
       return {
         states: Object.fromEntries(states),
         marker,
-        tag: formatTag({ live, follow: all, marker: formatMarker(marker), ticket, renew, held }),
+        held,
+        tag: formatTag({
+          live,
+          follow: all,
+          marker: formatMarker(marker),
+          ticket,
+          renew,
+          held: hasStates ? held : withoutStates(held),
+        }),
         headers: { 'cache-control': 'private, no-cache' },
       }
     },
@@ -167,6 +177,10 @@ function toJson(wanted: Wanted): JsonObject {
 function statesOf({ kind, items }: Baseline, follow: Follow): StateOfPath {
   const states = items.map(({ path, state }) => pickFields(state, visibleOf([follow], path)))
   return kind === 'collection' ? states : states[0]
+}
+
+function withoutStates(held: Readonly<Record<string, Held>>): Readonly<Record<string, Held>> {
+  return Object.fromEntries(Object.entries(held).map(([path, { version }]) => [path, { version }]))
 }
 
 function issue(

@@ -37,8 +37,8 @@ const answerMs = 5_000
 /** The next try comes within 0 … min(most, first · 2ⁿ). */
 const firstRetryMs = 500
 const mostRetryMs = 30_000
-/** After so many tries in vain it is the other transport's turn. */
-const triesPerTransport = 2
+/** Each third try in a row is an event stream's turn, where WebSockets may not work; after a success it is a WebSocket's again. */
+const triesPerTurn = 3
 
 export const unconnected: ConnectionState = {
   phase: 'waiting',
@@ -99,8 +99,6 @@ export function stepConnection(
 function wait(state: ConnectionState, from: number, random: number): ConnectionState {
   const failures = state.failures + 1
   const windowMs = Math.min(mostRetryMs, firstRetryMs * 2 ** (failures - 1))
-  const isOthersTurn = state.phase === 'connecting' && failures % triesPerTransport === 0
-  const other = state.transport === 'sse' ? 'websocket' : 'sse'
-  const transport = isOthersTurn ? other : state.transport
+  const transport = failures % triesPerTurn === triesPerTurn - 1 ? 'sse' : 'websocket'
   return { ...state, phase: 'waiting', failures, transport, wakeAt: from + random * windowMs }
 }

@@ -34,7 +34,7 @@ export class Lease {
   }
 
   /** The bridge goes on for so long, maybe with a ticket of its own; in the middle of it the page asks for a new one. */
-  extend(leaseMs = Infinity, ticket: string | undefined = this.ticket): void {
+  extend(leaseMs: number = Infinity, ticket: string | undefined = this.ticket): void {
     this.stop()
     this.ticket = ticket
     this.#endsAt = performance.now() + leaseMs

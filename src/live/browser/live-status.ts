@@ -3,7 +3,7 @@
  *
  * Attributes named as the status (`stale="Unsicher seit {time}"`) replace the words; `{n}` is the number of changes, `{time}` when it began.
  */
-import type { LiveStatus } from './live.ts'
+import type { LiveStatus } from './status.ts'
 
 const texts: Readonly<Record<string, string>> = {
   connecting: 'Connecting',

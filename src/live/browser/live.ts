@@ -12,6 +12,7 @@ import { type LiveChange, maxHeldResources, PageCopy, type States } from './page
 import { PageSession, type SessionFrame } from './page-session.ts'
 import { PageWriter } from './page-writer.ts'
 import type { Refresher } from './refresh.ts'
+import type { LiveStatus } from './status.ts'
 import { readTag, type Tag } from './tag.ts'
 import type { Views } from './views.ts'
 
@@ -19,21 +20,7 @@ export type { LiveChangeDetail } from './bound-elements.ts'
 export type { LiveError } from './live-error.ts'
 export type { Held, LiveChange, States } from './page-copy.ts'
 export type { Followed } from './page-session.ts'
-
-/** How well a page follows. */
-export interface LiveStatus {
-  /**
-   * `live`: it shows what the bridge has. `catching-up`: it takes in what it missed. `stale`: it may be behind since
-   * `since`. `refreshing`: the gap could not be bridged and the page is fetched anew. `closed`: for good.
-   */
-  readonly name: 'connecting' | 'catching-up' | 'live' | 'stale' | 'refreshing' | 'closed'
-  /** Why: `disconnected`, a reason or code of PROTOCOL.md §9, or `refreshed` of a page that a refresh made live; often `''`. */
-  readonly reason: string
-  /** When this began; of `stale`, when the page was last known to be right. In ms as `Date.now()`. */
-  readonly since: number
-  /** How many changes it took in while it was not live. */
-  readonly changes: number
-}
+export type { LiveStatus } from './status.ts'
 
 export interface LiveOptions {
   /** Is told of each change, in order, before the page shows it. */

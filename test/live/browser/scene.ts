@@ -68,9 +68,7 @@ export async function openScene(browser: Browser, options: SceneOptions = {}): P
     const { states, script, body } = scene.render
     const page = await pages.read({ people: '/people', projects: '/projects' }, { states, ...options.page })
     const tag = (await scene.beforeRender?.(page.tag)) ?? page.tag
-    const { held } = JSON.parse(tag.replace(/^<script[^>]*>|<\/script>$/g, '')) as {
-      held: Record<string, Held>
-    }
+    const { held } = page
     const csp = { 'content-security-policy': options.csp ?? strictCsp }
     response.writeHead(200, {
       'content-type': 'text/html; charset=utf-8',
@@ -190,7 +188,7 @@ const defaultBody = `<live-status></live-status>
 <input id="field" value="{name}" data-live="#/name"><a href="/" data-live="href=#/name">link</a></div>
 <ul data-live-view="names" data-live-path="/people">{names}</ul>`
 
-function fill(body: string, held: Record<string, Held>): string {
+function fill(body: string, held: Readonly<Record<string, Held>>): string {
   const name = String(held['/people/1']?.state?.['name'] ?? 'Ada')
   return body.replaceAll('{name}', name).replace('{names}', nameList(createStates(held), '/people').text)
 }
