@@ -158,6 +158,8 @@ export type Effect =
   | { readonly type: 'abort' }
   | { readonly type: 'change'; readonly change: Change<JsonObject> }
   | { readonly type: 'status'; readonly status: FollowerStatus }
+  /** Tell the application what it should look after. */
+  | { readonly type: 'report'; readonly error: LockstepError }
   | { readonly type: 'settle'; readonly token: number; readonly error: LockstepError | undefined }
 
 /** What makes an answer a proof: when it was asked for, and whether the source was up from then on. */
@@ -282,10 +284,12 @@ export interface FollowerData {
   lastHeadSeq: number
   /** The highest head that was told and not reached yet. */
   claim: number
-  /** Was another epoch heard of, and the API not asked yet? */
-  isAlarmed: boolean
+  /** Another epoch that was heard of, about which the API has not been asked yet. */
+  alarm: string | undefined
   /** No alarm about the epoch is believed before this time. */
   calmUntil: number
+  /** The last epoch that was heard of and is not the API's. */
+  foreign: { readonly epoch: string; readonly isTold: boolean } | undefined
   /** By id: hints that came too early, or while a question is open. */
   readonly buffer: Map<string, NumberedMessage>
   /** Answers in a row that did not close the hole. */
@@ -356,8 +360,9 @@ export function createFollowerData(settings: FollowerSettings): FollowerData {
     sourceFailures: 0,
     lastHeadSeq: 0,
     claim: 0,
-    isAlarmed: false,
+    alarm: undefined,
     calmUntil: 0,
+    foreign: undefined,
     buffer: new Map(),
     vainFills: 0,
     queue: undefined,

@@ -176,6 +176,9 @@ export class FollowerDriver {
         if (followerChannel.hasSubscribers) this.#tellStatus(effect.status)
         this.#listener.onStatus(effect.status)
         break
+      case 'report':
+        this.#report(effect.error, 'source')
+        break
       case 'settle':
         this.#settle(effect.token, effect.error)
         break

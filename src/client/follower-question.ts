@@ -4,6 +4,7 @@
  * One question is open at a time, and while it is, nothing else changes the copy: so an answer can be compared
  * with the copy as it was asked for, and what is missing in it is missing. PROTOCOL.md §6.4 to §6.8.
  */
+import { LockstepError, quote } from '../contract/index.ts'
 import { pruneTombstones } from './copy.ts'
 import {
   type Ask,
@@ -137,7 +138,7 @@ export function wantBaseline(step: Step, delayMs: number): void {
 export function suspect(step: Step, epoch: string): void {
   const { m, now, random } = step
   if (now < m.calmUntil || isRetired(step, epoch) || m.epoch === undefined) return
-  m.isAlarmed = true
+  m.alarm = epoch
   plan(step, now + random() * limits.graceMs)
 }
 
@@ -158,12 +159,11 @@ export function advance(step: Step, seq: number): void {
 
 /** The API has said that the copy is what it has: the end of connecting, catching up, polling. */
 export function reachHead(step: Step, origin: Origin): void {
-  const { m, now } = step
+  const { m } = step
   m.attempts = 0
   m.olderSince = never
   m.confirmedAt = Math.max(m.confirmedAt ?? 0, origin.sentAt)
-  if (m.isAlarmed) m.calmUntil = now + limits.alarmMs
-  m.isAlarmed = false
+  endAlarm(step)
   if (m.claim === origin.claim) m.claim = 0
   if (origin.certain && m.isSourceUp && !m.isOrdered) m.isCertain = true
   if (m.isOrdered && !m.isListening) listen(step)
@@ -179,6 +179,23 @@ export function reachHead(step: Step, origin: Origin): void {
   // Something may have been published before the source was up: one more answer closes that gap.
   // An ordered source closes it itself, with its first head.
   if (!m.isOrdered) ask(step)
+}
+
+/** The API has answered a suspicion. Where it knows nothing of the same epoch twice, the broker is hardly its own. */
+function endAlarm({ m, now, effects }: Step): void {
+  const { alarm: epoch, foreign } = m
+  if (epoch === undefined) return
+  m.alarm = undefined
+  m.calmUntil = now + limits.alarmMs
+  if (epoch === m.epoch) return
+  const isAgain = foreign?.epoch === epoch
+  m.foreign = { epoch, isTold: isAgain }
+  if (!isAgain || foreign.isTold) return
+  const error = new LockstepError(
+    'invalid-option',
+    `The broker tells of the epoch ${quote(epoch)} of ${quote(m.stream)}; the API's is ${quote(m.epoch)}. Is it the API's own broker, and is the topicPrefix right? What it tells is not used, and the follower of ${m.path} cannot stay live.`,
+  )
+  effects.push({ type: 'report', error })
 }
 
 /** There is no source to rely on: at the beginning it gets a moment, else the copy is stale, and polls. */

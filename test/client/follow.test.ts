@@ -21,6 +21,8 @@ const sources = ['mqtt', 'sse'] as const
 interface Stage extends AsyncDisposable {
   readonly service: TestService
   readonly hub: ReturnType<typeof createMemoryHub>
+  /** The API root. */
+  readonly url: string
   readonly lockstep: Connection
   readonly reports: Reports
   /** Paths that the API was asked for. */
@@ -48,10 +50,11 @@ async function open(source: 'mqtt' | 'sse', logKind: LogKind = 'memory', speed =
   })
   let server: HttpServer | undefined = await openHttpServer(service.service, { port: 0 })
   const { port } = server
+  const url = `${server.url}/api/v1`
   const reports = new Reports()
   const requests: string[] = []
   const lockstep = await connect({
-    api: `${server.url}/api/v1`,
+    api: url,
     broker: hub.connect(),
     source,
     clock: createFastClock(speed),
@@ -64,6 +67,7 @@ async function open(source: 'mqtt' | 'sse', logKind: LogKind = 'memory', speed =
   return {
     service,
     hub,
+    url,
     lockstep,
     reports,
     requests,
@@ -295,6 +299,23 @@ test('who is far behind is given latest states', async () => {
   const pages = stage.requests.filter(url => url.includes('_changes'))
   assert.ok(pages.some(url => url.includes('compact=true')))
   assert.equal(all.position?.seq, 2_501)
+})
+
+test('the broker of another API is told of once by each follower, with both epochs, and nothing is live for long', async () => {
+  await using stage = await open('mqtt', 'memory', 50)
+  await using other = await open('mqtt', 'memory', 50)
+  for (const one of [stage, other]) await one.write('PUT', '/people/a', { n: 1 })
+  const clock = createFastClock(50)
+  const [api, onError] = [stage.url, stage.reports.onError]
+  await using lockstep = await connect({ api, broker: other.hub.connect(), clock, onError })
+  const all = lockstep.follow('/people')
+  await until(all, () => all.status === 'live')
+  const theirs = other.lockstep.follow('/people')
+  await theirs.ready
+  const { text } = await stage.reports.stage('source')
+  assert.ok(text.includes(all.position!.epoch) && text.includes(theirs.position!.epoch), text)
+  await until(all, () => all.status === 'stale')
+  assert.equal(stage.reports.all.length, 1)
 })
 
 test('over a real broker that is killed and comes back, a follower is stale, polls, and is live again', {

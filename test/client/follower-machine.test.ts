@@ -294,6 +294,37 @@ test('after a false alarm no other is believed for five seconds', () => {
   assert.equal(scene.asking, 'feed')
 })
 
+test('a broker that tells of another epoch again and again is told of once, with both epochs', () => {
+  const reports = (scene: Scene): string[] =>
+    scene.take().flatMap(effect => (effect.type === 'report' ? [effect.error.message] : []))
+  const scene = live().head(7, { epoch: 'e9', retained: true }).wait(125).page(2, 2)
+  assert.deepEqual(reports(scene), [], 'one may be left from long ago')
+  const hearAgain = (epoch: string): string[] => {
+    scene.wait(5_000).head(8, { epoch }).wait(250)
+    if (scene.asking === 'feed') scene.page(2, 2)
+    return reports(scene)
+  }
+  const [told, ...more] = hearAgain('e9')
+  assert.match(told!, /the epoch "e9".* "people".* "e1"\. Is it the API's own broker, and is the topicPrefix/)
+  assert.deepEqual(more, [])
+  for (let times = 0; times < 5; times++) assert.deepEqual(hearAgain('e9'), [])
+  assert.deepEqual(hearAgain('e8'), [])
+  assert.match(hearAgain('e8').join(), /"e8"/)
+})
+
+test('an epoch that the API has as well is no reason to suspect the broker', () => {
+  const scene = live()
+  for (const epoch of ['e2', 'e3']) {
+    scene.head(7, { epoch }).wait(125).fail(gone).wait(500).items(`${epoch}:7`, {})
+    assert.equal(scene.m.epoch, epoch)
+    scene.wait(6_000).head(7, { epoch })
+  }
+  assert.deepEqual(
+    scene.take().filter(({ type }) => type === 'report'),
+    [],
+  )
+})
+
 test('messages of another epoch are never applied', () => {
   const scene = live().message(3, 'created x@1', { epoch: 'e0' })
   assert.deepEqual(scene.told(), [])
