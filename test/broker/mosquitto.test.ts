@@ -7,8 +7,18 @@ import { join } from 'node:path'
 import { describe, it } from 'node:test'
 import { promisify } from 'node:util'
 import { connectAsync } from 'mqtt'
+import { connect } from '../../src/client/connection.ts'
+import { hasStatus } from '../support/follower-checks.ts'
 import { connection, Inbox, rejects } from '../support/inbox.ts'
-import { findProgram, freePort, skipWithoutMosquitto, startMosquitto } from '../support/mosquitto.ts'
+import {
+  findProgram,
+  freePort,
+  type MosquittoOptions,
+  skipWithoutMosquitto,
+  startMosquitto,
+} from '../support/mosquitto.ts'
+import { Reports } from '../support/reports.ts'
+import { openTestService } from '../support/service.ts'
 import { open } from './scripted-broker.ts'
 
 const run = promisify(execFile)
@@ -26,6 +36,30 @@ async function passwordFile(name: string, password: string): Promise<string> {
     return await readFile(join(dir, 'passwords'), 'utf8')
   } finally {
     await rm(dir, { recursive: true })
+  }
+}
+
+/** Anyone may do anything but subscribe, and subscribe to this. */
+function onlyReading(filter: string): MosquittoOptions {
+  const open = { publishClientSend: true, publishClientReceive: true, subscribe: false, unsubscribe: true }
+  const security = {
+    defaultACLAccess: open,
+    groups: [{ groupname: 'all', roles: [{ rolename: 'reader' }] }],
+    roles: [
+      {
+        rolename: 'reader',
+        acls: [
+          { acltype: 'subscribePattern', topic: filter, allow: true },
+          // Where rights are changed while it runs.
+          { acltype: 'publishClientSend', topic: '$CONTROL/#', allow: true },
+        ],
+      },
+    ],
+    anonymousGroup: 'all',
+  }
+  return {
+    config: `allow_anonymous true\nplugin ${securityPlugin}\nplugin_opt_config_file {dir}/security.json`,
+    files: { 'security.json': JSON.stringify(security) },
   }
 }
 
@@ -53,26 +87,10 @@ describe('connectMqtt with Mosquitto', { skip }, () => {
     }
   })
 
-  it('is told that a filter is not allowed', {
-    skip: securityPlugin === undefined && 'its security plugin is missing',
-  }, async () => {
-    const security = {
-      defaultACLAccess: {
-        publishClientSend: true,
-        publishClientReceive: true,
-        subscribe: false,
-        unsubscribe: true,
-      },
-      groups: [{ groupname: 'all', roles: [{ rolename: 'reader' }] }],
-      roles: [
-        { rolename: 'reader', acls: [{ acltype: 'subscribePattern', topic: 'people/#', allow: true }] },
-      ],
-      anonymousGroup: 'all',
-    }
-    await using mosquitto = await startMosquitto({
-      config: `allow_anonymous true\nplugin ${securityPlugin}\nplugin_opt_config_file {dir}/security.json`,
-      files: { 'security.json': JSON.stringify(security) },
-    })
+  const skipWithoutPlugin = securityPlugin === undefined && 'its security plugin is missing'
+
+  it('is told that a filter is not allowed', { skip: skipWithoutPlugin }, async () => {
+    await using mosquitto = await startMosquitto(onlyReading('people/#'))
     for (const protocolVersion of [4, 5] as const) {
       await using client = await open(mosquitto.url, { protocolVersion })
       const inbox = new Inbox()
@@ -84,6 +102,36 @@ describe('connectMqtt with Mosquitto', { skip }, () => {
       await client.publish('people/1', 'x')
       await inbox.reach(1)
     }
+  })
+
+  it('lets a follower be live as soon as the right to read is given', {
+    skip: skipWithoutPlugin,
+  }, async () => {
+    await using mosquitto = await startMosquitto(onlyReading('lockstep/#'))
+    await using publisher = await open(mosquitto.url)
+    await connection(publisher)
+    await using service = await openTestService({ broker: publisher })
+    await using reader = await open(mosquitto.url)
+    const reports = new Reports()
+    await using lockstep = await connect({
+      api: 'http://service.test',
+      fetch: (input, init) => service.service.fetch(new Request(input, init)),
+      broker: reader,
+      onError: reports.onError,
+    })
+    const follower = lockstep.follow('/people')
+    const { code, text } = await reports.find(report => report.code === 'broker-refused')
+    assert.match(text, /refused the subscription to "people\/#"/, code)
+    assert.notEqual(follower.status, 'live')
+    const administrator = await connectAsync(mosquitto.url)
+    const right = { rolename: 'reader', acltype: 'subscribePattern', topic: 'people/#', allow: true }
+    await administrator.publishAsync(
+      '$CONTROL/dynamic-security/v1',
+      JSON.stringify({ commands: [{ command: 'addRoleACL', ...right }] }),
+      { qos: 1 },
+    )
+    await administrator.endAsync(true)
+    await hasStatus(follower, 'live')
   })
 
   it('is told by MQTT 5 that a message is not allowed', async () => {

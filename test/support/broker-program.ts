@@ -99,6 +99,9 @@ export function freePort(): Promise<number> {
   })
 }
 
+// A group of its own does not hear of Ctrl-C; what is killed at exit must be so then too.
+for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.once(signal, () => process.exit(1))
+
 /** In a process group of its own: some are scripts that start the broker. */
 function run(command: BrokerCommand): Promise<ChildProcess> {
   const { program, path = findProgram(program), args, env, ready } = command
