@@ -9,10 +9,13 @@ import { LockstepError, quote } from './error.ts'
 import type { Json, JsonObject } from './json.ts'
 import { decodeName, formatMemberPath, type MemberPath, parseMemberPath, readMember } from './member-path.ts'
 
+/** What stands behind the colon of a condition. */
+export type FilterOperator = 'eq' | 'ne' | 'lt' | 'lte' | 'gt' | 'gte' | 'in' | 'has' | 'starts' | 'exists'
+
 /** What one operand says of the value of a member, which is `undefined` where there is none. */
 type Test = (value: Json | undefined, operand: string) => boolean
 
-const tests = {
+const tests: Readonly<Record<FilterOperator, Test>> = {
   eq: (value, operand) => isEqual(value, operand),
   ne: (value, operand) => !isEqual(value, operand),
   lt: (value, operand) => order(value, operand) < 0,
@@ -23,9 +26,8 @@ const tests = {
   has: (value, operand) => Array.isArray(value) && value.some(item => isEqual(item, operand)),
   starts: (value, operand) => typeof value === 'string' && value.startsWith(operand),
   exists: (value, operand) => (value !== undefined) === (operand === 'true'),
-} satisfies Readonly<Record<string, Test>>
+}
 
-export type FilterOperator = keyof typeof tests
 /** Every operator. */
 export const filterOperators: readonly FilterOperator[] = Object.keys(tests) as FilterOperator[]
 
