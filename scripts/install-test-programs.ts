@@ -5,7 +5,7 @@
  * missing; the tests that need it are skipped.
  */
 import { execFileSync, spawnSync } from 'node:child_process'
-import { accessSync, constants } from 'node:fs'
+import { accessSync, constants, globSync } from 'node:fs'
 import path from 'node:path'
 
 interface Program {
@@ -20,6 +20,9 @@ const programs: readonly Program[] = [
   { command: 'mosquitto_pub', packageName: 'mosquitto-clients' },
   { command: 'rabbitmq-server', packageName: 'rabbitmq-server', service: 'rabbitmq-server' },
   { command: 'nats-server', packageName: 'nats-server', service: 'nats-server' },
+  { command: 'initdb', packageName: 'postgresql', service: 'postgresql' },
+  { command: 'pgbouncer', packageName: 'pgbouncer', service: 'pgbouncer' },
+  { command: 'chromium', packageName: 'chromium' },
 ]
 
 const missing = programs.filter(({ command }) => !isInstalled(command))
@@ -59,7 +62,12 @@ function aptGet(...args: string[]): void {
 
 /** Is there an executable of that name, on the PATH or where Debian puts daemons? */
 function isInstalled(command: string): boolean {
-  const folders = [...(process.env['PATH'] ?? '').split(path.delimiter), '/usr/sbin', '/sbin']
+  const folders = [
+    ...(process.env['PATH'] ?? '').split(path.delimiter),
+    '/usr/sbin',
+    '/sbin',
+    ...globSync('/usr/lib/postgresql/*/bin'),
+  ]
   return folders.some(folder => {
     try {
       accessSync(path.join(folder, command), constants.X_OK)
