@@ -2,8 +2,9 @@
  * The running side of `lockstep serve`: what answers HTTP, what publishes, and how both change while they run.
  *
  * When the file changes, new requests go to a new service on the same change log, while the old one goes on with
- * what it has begun: writes end under the schema that they began under, event streams stay open. Publishing is
- * done by a service of its own, which is only replaced when other streams are to be published.
+ * what it has begun: writes end under the schema that they began under, event streams stay open, but for those of
+ * collections that are gone. Publishing is done by a service of its own, which is only replaced when other streams
+ * are to be published.
  */
 import type { Broker } from 'lockstep/broker'
 import { LockstepError, toProblem } from 'lockstep/contract'
@@ -40,9 +41,9 @@ export async function openServedSystem(
 ): Promise<ServedSystem> {
   const { log, broker, root, topicPrefix, onError } = options
   const openFront = async (resources: readonly Resource<object>[]): Promise<Front> =>
-    createFront(await openService({ resources, log, root, topicPrefix, onError }))
+    createFront(await openService({ resources, log, root, topicPrefix, onError }), root)
   const openPublisher = async (resources: readonly Resource<object>[]): Promise<Publisher> => ({
-    streams: listStreams(resources),
+    streams: listStreams(resources).join(' '),
     service: await openService({ resources, log, broker, root, topicPrefix, onError }),
   })
   const retired: Front[] = []
@@ -63,10 +64,12 @@ export async function openServedSystem(
     async replace(resources) {
       const [oldFront, oldPublisher] = [front, publisher]
       const nextFront = await openFront(resources)
-      if (listStreams(resources) !== publisher.streams) publisher = await openPublisher(resources)
+      const streams = listStreams(resources)
+      if (streams.join(' ') !== publisher.streams) publisher = await openPublisher(resources)
       front = nextFront
       if (publisher !== oldPublisher) await oldPublisher.service.close()
       retired.push(oldFront)
+      for (const each of retired) each.keepStreams(streams)
       void oldFront.retire().then(() => retired.splice(retired.indexOf(oldFront), 1))
       if (retired.length > maxRetired) await retired[0]!.close()
     },
@@ -83,31 +86,35 @@ interface Publisher {
   readonly service: Service
 }
 
-function listStreams(resources: readonly Resource<object>[]): string {
-  return [...new Set(resources.map(({ route }) => route.split('/', 1)[0]))].sort().join(' ')
+function listStreams(resources: readonly Resource<object>[]): readonly string[] {
+  return [...new Set(resources.map(({ route }) => route.split('/', 1)[0]!))].sort()
 }
 
 /** One generation of the service, which counts what it has begun. */
 interface Front {
   handle(exchange: Exchange): Promise<Reply>
+  /** Ends event streams of all other collections: who followed those shall learn that they are gone. */
+  keepStreams(streams: readonly string[]): void
   /** Closes when all is done that was begun. */
   retire(): Promise<void>
   close(): Promise<void>
 }
 
-function createFront(service: Service): Front {
+function createFront(service: Service, root: string): Front {
   const idle = Promise.withResolvers<void>()
+  /** What ends the event streams that are open, with the first segment of their path. */
+  const feeds = new Map<AbortController, string>()
   let begun = 0
   let isRetired = false
   const end = (): void => {
     begun--
     if (isRetired && begun === 0) idle.resolve()
   }
-  async function* passOn(body: AsyncIterable<string>): AsyncGenerator<string> {
+  async function* passOn(body: AsyncIterable<string>, finish: () => void): AsyncGenerator<string> {
     try {
       yield* body
     } finally {
-      end()
+      finish()
     }
   }
   const close = async (): Promise<void> => {
@@ -117,13 +124,23 @@ function createFront(service: Service): Front {
   return {
     async handle(exchange) {
       begun++
-      const reply = await service.handle(exchange)
+      const ending = new AbortController()
+      const reply = await service.handle(withEnd(exchange, ending.signal))
       const { body } = reply
       if (body === undefined || typeof body === 'string' || exchange.method === 'HEAD') {
         end()
         return reply
       }
-      return { ...reply, body: passOn(body) }
+      feeds.set(ending, exchange.path.slice(root.length + 1).split('/', 1)[0]!)
+      const finish = (): void => {
+        if (feeds.delete(ending)) end()
+      }
+      // A body that nobody begins to read never comes to its end.
+      exchange.signal.addEventListener('abort', finish, { once: true })
+      return { ...reply, body: passOn(body, finish) }
+    },
+    keepStreams(streams) {
+      for (const [ending, stream] of feeds) if (!streams.includes(stream)) ending.abort()
     },
     async retire() {
       isRetired = true
@@ -131,6 +148,20 @@ function createFront(service: Service): Front {
       await close()
     },
     close,
+  }
+}
+
+/** The request, which can be ended from here too. Only a feed goes on for so long that it has to be. */
+function withEnd(exchange: Exchange, ending: AbortSignal): Exchange {
+  const { method, path, query, signal } = exchange
+  if (!path.endsWith('/_changes')) return exchange
+  return {
+    method,
+    path,
+    query,
+    header: name => exchange.header(name),
+    readBody: maxBytes => exchange.readBody(maxBytes),
+    signal: AbortSignal.any([signal, ending]),
   }
 }
 

@@ -7,6 +7,7 @@ import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
 import { type TestContext, test } from 'node:test'
 import { connectMqtt } from 'lockstep/broker'
+import { connect, type Follower } from 'lockstep/client'
 import type { JsonObject } from 'lockstep/contract'
 import { type Program, type ProgramOptions, runProgram, startProgram, temporaryFolder } from './program.ts'
 
@@ -60,6 +61,11 @@ const get = async (url: string): Promise<{ status: number; body: unknown }> => {
 const send = async (method: string, url: string, body?: JsonObject): Promise<number> => {
   const headers = { 'content-type': 'application/json' }
   return (await fetch(url, { method, headers, body: JSON.stringify(body) })).status
+}
+
+async function hasStatus<T>(follower: Follower<T>, wanted: string): Promise<void> {
+  if (follower.status === wanted) return
+  await new Promise<void>(resolve => follower.on('status', status => status === wanted && resolve()))
 }
 
 test('a json-server file is served as it is: numeric ids as texts, missing ids made, objects left out and said', async t => {
@@ -200,6 +206,23 @@ test('a changed file takes effect: new resources and schemas, while event stream
     name: 'John',
     email: 'john@example.com',
   })
+})
+
+test('event streams of a collection that is served no more end, so that its followers learn it', async t => {
+  const folder = await temporaryFolder(t, { 'db.json': '{"posts":[{"id":1}],"tags":[{"id":"red"}]}' })
+  const served = await serve(t, ['db.json', '--memory'], { cwd: folder })
+  const told = Promise.withResolvers<string>()
+  await using lockstep = await connect({ api: served.api, onError: error => told.resolve(String(error)) })
+  const [posts, tags] = [lockstep.follow('/posts'), lockstep.follow('/tags')]
+  for (const follower of [posts, tags]) await hasStatus(follower, 'live')
+  const stale = hasStatus(tags, 'stale')
+  const statuses: string[] = []
+  posts.on('status', status => statuses.push(status))
+  await writeFile(join(folder, 'db.json'), '{"posts":[{"id":1}]}')
+  await stale
+  assert.match(await told.promise, /\/tags\/_changes\S* was answered with 404/)
+  assert.equal(tags.state.size, 1)
+  assert.deepEqual(statuses, [], 'the other event stream stayed open')
 })
 
 test('new streams are published after a change of the file', async t => {
