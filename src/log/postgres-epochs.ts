@@ -102,10 +102,15 @@ export class PostgresEpochs {
       const judgement = await this.#judge(query)
       // Whoever judges behind this finds nothing any more.
       await writeMeta(query, this.#schema, 'identity', judgement.identity)
-      if (judgement.reasons.length === 0) return judgement
+      // Another instance may have been faster; else the reasons stay, also where time has covered them up.
+      const isRenewed = first.heads.some(({ stream, epoch }) =>
+        judgement.heads.some(head => head.stream === stream && head.epoch !== epoch),
+      )
+      const reasons = isRenewed ? judgement.reasons : first.reasons
+      if (reasons.length === 0) return judgement
       const heads: Head[] = []
       for (const { stream } of judgement.heads) heads.push(await renewEpoch(query, this.#schema, stream))
-      return { ...judgement, heads }
+      return { ...judgement, reasons, heads }
     })
     this.#present = last.present
     if (last.reasons.length > 0) {
@@ -120,13 +125,16 @@ export class PostgresEpochs {
   }
 
   async #judge(query: RunQuery): Promise<Judgement> {
+    // What is learned while the database is asked must not make its answer look old.
+    const known = this.#known()
     const heads = await readHeads(query, this.#schema)
     const { identity, present } = await readIdentity(query, this.#schema)
     const noted = await readMeta(query, this.#schema, 'identity')
     const reasons = noted === undefined ? [] : compareIdentity(JSON.parse(noted) as Identity, identity)
-    const known = this.#known()
     if (known !== undefined) reasons.push(...findLoss(known, present, heads))
-    return { reasons, heads, present, identity: JSON.stringify(identity) }
+    // What this user may not ask is left as another one has noted it.
+    const kept = noted === undefined || reasons.length > 0 ? {} : (JSON.parse(noted) as Identity)
+    return { reasons, heads, present, identity: JSON.stringify({ ...kept, ...identity }) }
   }
 
   #isSuspicious(present: Present, heads: readonly Head[]): boolean {
@@ -136,6 +144,6 @@ export class PostgresEpochs {
   }
 
   #known(): Known | undefined {
-    return this.#present && { present: this.#present, heads: this.#heads }
+    return this.#present && { present: this.#present, heads: new Map(this.#heads) }
   }
 }

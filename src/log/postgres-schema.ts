@@ -60,6 +60,18 @@ const tables = (schema: string): string => `
   CREATE INDEX resource_latest ON ${schema}.resource (stream, seq);
   CREATE INDEX resource_tombstone ON ${schema}.resource (stream, seq) WHERE collection IS NULL;
 
+  -- What transactions of the application record, as they see it: the row that they lock, one after another. Nobody who
+  -- holds the log's lock waits for it. Without a version where it is only locked; without a state where nothing is there.
+  CREATE TABLE ${schema}.recorded (
+    path text COLLATE "C" PRIMARY KEY,
+    stream text COLLATE "C" NOT NULL,
+    version bigint,
+    state text
+  ) WITH (fillfactor = 80);
+  CREATE INDEX recorded_tombstone ON ${schema}.recorded (stream, path) WHERE state IS NULL;
+  -- The greatest version of a purged tombstone of these. Not in a table: an older snapshot must see it too.
+  CREATE SEQUENCE ${schema}.recorded_floor MINVALUE 0 START 0;
+
   -- A change without seq is one of another transaction than ours, which the sequencer will number.
   CREATE SEQUENCE ${schema}.change_id CACHE 1;
   CREATE TABLE ${schema}.change (
@@ -72,7 +84,8 @@ const tables = (schema: string): string => `
     topic_path text COLLATE "C",    -- NULL where it is the path
     version bigint NOT NULL,
     time_ms bigint NOT NULL,
-    open_text text NOT NULL         -- the message without its id and closing brace
+    open_text text NOT NULL,        -- the message without its id and closing brace
+    state text                      -- the state after, as long as there is no seq
   );
   CREATE UNIQUE INDEX change_seq ON ${schema}.change (stream, seq) WHERE seq IS NOT NULL;
   ALTER SEQUENCE ${schema}.change_id OWNED BY ${schema}.change.id;

@@ -3,7 +3,8 @@
  *
  * It holds the log's lock, and takes a new snapshot behind it, so that nothing is numbered twice. Whole transactions are numbered by their
  * greatest id: where a second one waited for a row of the first, its change of that row has a greater id than all
- * of the first, and whoever sees it sees the first too. Any number of instances may run it. PROTOCOL.md §7.2.
+ * of the first, and whoever sees it sees the first too. With its number the change becomes what reads see: a state is
+ * never ahead of its stream's head. Any number of instances may run it. PROTOCOL.md §7.2.
  */
 import type { Head } from '../contract/index.ts'
 import type { PostgresConnections } from './postgres-pool.ts'
@@ -25,7 +26,6 @@ export async function numberPending(
     names,
     options,
     numberSql(names.schema, stepRows),
-    // A resource that the log holds itself knows the number of its last change.
     `SELECT EXISTS (SELECT FROM ${pendingSql(names.schema)}) AS more`,
   )
   await session.commit()
@@ -40,16 +40,24 @@ export function pendingSql(schema: string): string {
 function numberSql(schema: string, limit: number): string {
   return `
     WITH pending AS (
-      SELECT change.id, change.stream, stream.head, max(change.id) OVER (PARTITION BY change.xid) AS last
+      SELECT change.id, change.stream, change.state, stream.head, max(change.id) OVER (PARTITION BY change.xid) AS last
       FROM ${pendingSql(schema)}
     ), step AS (
       SELECT * FROM pending
       WHERE last <= (SELECT max(last) FROM (SELECT last FROM pending ORDER BY last, id LIMIT ${limit}) AS nearest)
     ), numbered AS (
-      SELECT id, stream, head + row_number() OVER (PARTITION BY stream ORDER BY last, id) AS seq FROM step
+      SELECT id, stream, state, head + row_number() OVER (PARTITION BY stream ORDER BY last, id) AS seq FROM step
     ), moved AS (
-      UPDATE ${schema}.change SET seq = numbered.seq FROM numbered
-      WHERE change.id = numbered.id AND change.seq IS NULL RETURNING change.stream, change.seq
+      UPDATE ${schema}.change SET seq = numbered.seq, state = NULL FROM numbered
+      WHERE change.id = numbered.id AND change.seq IS NULL
+      RETURNING change.stream, change.seq, change.path, change.version, numbered.state
+    ), resource AS (
+      INSERT INTO ${schema}.resource (path, stream, collection, version, seq, state)
+      SELECT DISTINCT ON (path) path, stream,
+        CASE WHEN state IS NOT NULL THEN substring(path FROM '^(.*)/') END, version, seq, state
+      FROM moved ORDER BY path, seq DESC
+      ON CONFLICT (path) DO UPDATE SET collection = excluded.collection, version = excluded.version,
+        seq = excluded.seq, state = excluded.state
     )
     UPDATE ${schema}.stream SET head = moved_to.seq
     FROM (SELECT stream, max(seq) AS seq FROM moved GROUP BY stream) AS moved_to

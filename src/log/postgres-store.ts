@@ -63,7 +63,12 @@ export class PostgresStore implements CommitStore {
     }
     for (const work of works) work.start()
     this.#session = await this.#beginJudged()
-    await this.#committed!.load(works.flatMap(({ wants }) => wants))
+    try {
+      await this.#committed!.load(works.flatMap(({ wants }) => wants))
+    } catch (error) {
+      await this.#session.rollback()
+      throw error
+    }
   }
 
   async commit(batch: Batch): Promise<void> {

@@ -39,8 +39,10 @@ import {
 } from './group-commit.ts'
 import { PostgresEpochs } from './postgres-epochs.ts'
 import { LookAhead } from './postgres-look-ahead.ts'
+import { PostgresNumbering } from './postgres-numbering.ts'
 import { openPool, PostgresConnections, type PostgresPool, type RunQuery } from './postgres-pool.ts'
 import { PostgresReads, type Relayed } from './postgres-reads.ts'
+import { purgeRecorded } from './postgres-recorded.ts'
 import {
   dropUpTo,
   forgetReceipts,
@@ -50,7 +52,6 @@ import {
   purgeTombstones,
 } from './postgres-retention.ts'
 import { ensureSchema, type PostgresNames, readNames } from './postgres-schema.ts'
-import { numberPending } from './postgres-sequencer.ts'
 import type { SessionOptions } from './postgres-session.ts'
 import { PostgresStore } from './postgres-store.ts'
 import { ensureStreams, readHeads, renewEpoch, writeRelayed } from './postgres-streams.ts'
@@ -163,7 +164,7 @@ class OpenPostgresLog implements PostgresLog {
   renewed: readonly string[] = []
   readonly #connections: PostgresConnections
   readonly #names: PostgresNames
-  readonly #session: SessionOptions
+  readonly #numbering: PostgresNumbering
   readonly #store: PostgresStore
   readonly #epochs: PostgresEpochs
   readonly #group: GroupCommit
@@ -187,7 +188,6 @@ class OpenPostgresLog implements PostgresLog {
   ) {
     this.#connections = connections
     this.#names = names
-    this.#session = session
     this.#maxChanges = options.maxTransactionChanges ?? 10_000
     const onError = createErrorReport(options.onError)
     this.#report = onError
@@ -211,11 +211,12 @@ class OpenPostgresLog implements PostgresLog {
       },
       options,
     )
+    this.#numbering = new PostgresNumbering(connections, names, session, heads => this.#epochs.tell(heads))
     const query: RunQuery = (text, values) => connections.query(text, values)
     this.#reads = new PostgresReads(query, names.schema)
     this.#watch = new PostgresWatch(query, names.schema, pollMs, {
       onSeen: (present, heads) => this.#epochs.onSeen(present, heads),
-      onPending: () => this.#numberPending(),
+      onPending: () => this.#numbering.run(),
       onFailed: error => this.#onFailed(error, 'log-watch'),
     })
   }
@@ -296,6 +297,7 @@ class OpenPostgresLog implements PostgresLog {
         pruneChanges(query, schema, stream, nowMs - limits.maxAgeMs, limits),
       )
       await this.#steps(query => purgeTombstones(query, schema, stream))
+      await this.#steps(query => purgeRecorded(query, schema, stream))
     }
     await this.#steps(query => forgetReceipts(query, schema, nowMs - limits.maxReceiptAgeMs))
     await this.#steps(query => limitReceipts(query, schema, limits.maxReceipts))
@@ -309,6 +311,10 @@ class OpenPostgresLog implements PostgresLog {
     const head = await this.#alone(query => renewEpoch(query, schema, stream))
     this.#epochs.tell([head])
     return head
+  }
+
+  settle(): Promise<void> {
+    return this.#read(() => this.#numbering.run())
   }
 
   onCommit(listener: (heads: readonly Head[]) => void): () => void {
@@ -328,16 +334,9 @@ class OpenPostgresLog implements PostgresLog {
     await this.#group.close()
     clearTimeout(this.#noteTimer)
     await this.#watch.close()
+    await this.#numbering.close()
     await this.#noteRelayed().catch(error => this.#onFailed(error, 'close'))
     await this.#connections.close().catch(error => this.#onFailed(error, 'close'))
-  }
-
-  async #numberPending(): Promise<void> {
-    for (let more = true; more && this.#closing === undefined; ) {
-      const step = await numberPending(this.#connections, this.#names, this.#session)
-      this.#epochs.tell(step.heads)
-      more = step.more
-    }
   }
 
   async #steps(step: (query: RunQuery) => Promise<PruneStep>): Promise<number> {
