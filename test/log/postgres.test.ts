@@ -97,6 +97,21 @@ describe('PostgreSQL', { skip: skipWithoutPostgres }, () => {
     await log.setRelayed('people', epoch, 2)
   })
 
+  test('a user who may only read and write the rows is enough once the tables are there', async () => {
+    const schema = newSchema()
+    await (await openPostgresLog({ url: postgres.url(), schema })).close()
+    await postgres.sql(`CREATE ROLE least LOGIN; GRANT USAGE ON SCHEMA ${schema} TO least;
+      GRANT USAGE ON ALL SEQUENCES IN SCHEMA ${schema} TO least;
+      GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA ${schema} TO least`)
+    await using log = await openPostgresLog({ url: postgres.url('postgres', 'least'), schema })
+    assert.deepEqual(log.renewed, [])
+    await log.ensureStreams(['people'])
+    await log.write(tx => save(tx, '/people/1', { n: 1 }))
+    await log.prune({ maxRows: 0, minRows: 0 })
+    await log.renewEpoch('people')
+    assert.equal((await log.readResource('/people/1')).resource.version, 1)
+  })
+
   test('what cannot be used is refused with the reason, and no password is told', async () => {
     const refused = (options: object, code: string, message: RegExp): Promise<void> =>
       assert.rejects(openPostgresLog(options as PostgresLogOptions), (error: Error & { code: string }) => {
@@ -151,13 +166,15 @@ describe('PostgreSQL', { skip: skipWithoutPostgres }, () => {
 
     const log = await openPostgresLog(options)
     await useAll(log)
-    const { text, values } = formatChangeInsert(schema, {
-      ...{ event: 'created', path: '/people/new', topicPath: '/people', version: 1 },
-      ...{ stateText: '{}', timeMs: 0 },
-    })
+    const { text, value } = formatChangeInsert(schema, [
+      {
+        ...{ event: 'created', path: '/people/new', topicPath: '/people', version: 1 },
+        ...{ stateText: '{}', timeMs: 0 },
+      },
+    ])
     const pool = new Pool({ connectionString: postgres.url() })
     const numbered = new Promise<void>(resolve => log.onCommit(() => resolve()))
-    await pool.query(text, values)
+    await pool.query(text, [value])
     await numbered
     await pool.end()
     await log.close()
