@@ -3,6 +3,7 @@ import type { IncomingMessage } from 'node:http'
 import {
   checkCount,
   checkOptions,
+  describeValue,
   LockstepError,
   maxTimerMs,
   type OptionNames,
@@ -127,6 +128,13 @@ export function readBridgeOptions(options: BridgeOptions): BridgeSettings {
     throw new LockstepError(
       'invalid-option',
       `The path ${quote(path)} cannot be used. Give one such as "/live".`,
+    )
+  }
+  for (const name of ['audience', 'addressOf'] as const) {
+    if (options[name] === undefined || typeof options[name] === 'function') continue
+    throw new LockstepError(
+      'invalid-option',
+      `${name} is ${describeValue(options[name])}. Give a function of a request.`,
     )
   }
   const time = (name: string, value: number | undefined, fallback: number): number =>

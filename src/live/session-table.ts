@@ -2,7 +2,7 @@
  * The pages that are connected to a bridge: lets them in, looks after them once a second, and sends them away.
  */
 import type { IncomingMessage } from 'node:http'
-import { checkMethods, LockstepError } from '../contract/index.ts'
+import { LockstepError } from '../contract/index.ts'
 import type { Admission } from './admission.ts'
 import type { BridgeOptions } from './bridge-options.ts'
 import type { Clock } from './clock.ts'
@@ -34,8 +34,6 @@ export class SessionTable {
   constructor(options: SessionTableOptions) {
     this.#options = options
     this.#host = { ...options.host, onEnd: session => this.#forget(session) }
-    if (options.audience !== undefined)
-      checkMethods('audience', options.audience, ['call'], 'Give a function.')
   }
 
   /** Lets a page in and makes its wire, or does not. Errors: `access-denied`, `overloaded`, `closed`. */

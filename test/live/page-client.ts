@@ -128,6 +128,7 @@ export async function connectSocket(
     ended: ended.promise,
     send,
     async close() {
+      socket.resume()
       socket.close()
       await ended.promise
     },
