@@ -183,6 +183,12 @@ export interface ChangeLog extends AsyncDisposable {
   /** Starts a new epoch: old changes are dropped, numbers begin again; resources and their versions stay. */
   renewEpoch(stream: string): Promise<Head>
 
+  /**
+   * Resolves when every change that was committed before the call has its number, and so is in what `head` and the reads
+   * give. Where changes are numbered in their transaction (SQLite, memory) there is nothing to wait for. Errors: `log-failed`, `log-closed`.
+   */
+  settle(): Promise<void>
+
   /** Calls `listener` after each commit with the heads that moved. Returns a function that ends it. */
   onCommit(listener: (heads: readonly Head[]) => void): () => void
 

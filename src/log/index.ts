@@ -12,6 +12,15 @@ export {
   type PostgresQuery,
   type PostgresResult,
 } from './postgres.ts'
-export { record } from './record.ts'
+export type {
+  DrizzleTransaction,
+  KyselyQuery,
+  KyselyTransaction,
+  PgTransaction,
+  PostgresJsTransaction,
+  PostgresTransaction,
+} from './postgres-transaction.ts'
+export { type RecordOptions, record } from './record.ts'
 export type { Recorded, RecordedChange } from './recorded-change.ts'
+export { readRecordedHeaders } from './recorded-headers.ts'
 export { openSqliteLog, type SqliteLog, type SqliteLogOptions } from './sqlite.ts'

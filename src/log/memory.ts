@@ -265,6 +265,10 @@ class OpenMemoryLog implements MemoryLog {
     return { streams, resources: [...this.#resources], receipts: [...this.#receipts] }
   }
 
+  async settle(): Promise<void> {
+    if (this.#closing !== undefined) throw logClosed()
+  }
+
   onCommit(listener: (heads: readonly Head[]) => void): () => void {
     return this.#listeners.add(listener)
   }

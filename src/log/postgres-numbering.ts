@@ -3,6 +3,7 @@
  * One run at a time in each instance, since they would only wait for each other.
  */
 import type { Head } from '../contract/index.ts'
+import { logClosed } from './group-commit.ts'
 import type { PostgresConnections } from './postgres-pool.ts'
 import type { PostgresNames } from './postgres-schema.ts'
 import { numberPending } from './postgres-sequencer.ts'
@@ -30,7 +31,7 @@ export class PostgresNumbering {
     this.#onMoved = onMoved
   }
 
-  /** Resolves when all that was committed before the call has its number. */
+  /** Resolves when all that was committed before the call has its number. Errors: those of the database; `log-closed`. */
   run(): Promise<void> {
     this.#next ??= this.#running.then(() => {
       this.#next = undefined
@@ -48,7 +49,8 @@ export class PostgresNumbering {
   }
 
   async #numberAll(): Promise<void> {
-    for (let more = true; more && !this.#closed; ) {
+    for (let more = true; more; ) {
+      if (this.#closed) throw logClosed()
       const step = await numberPending(this.#connections, this.#names, this.#session)
       this.#onMoved(step.heads)
       more = step.more

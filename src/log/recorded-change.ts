@@ -4,7 +4,9 @@
  */
 import {
   checkDepth,
+  describeValue,
   diffMergePatch,
+  idOf,
   isEqualJson,
   isJsonObject,
   type Json,
@@ -14,13 +16,17 @@ import {
   parsePath,
   quote,
 } from '../contract/index.ts'
-import type { NewChange, StoredResource } from './change-log.ts'
+import type { ResourceState } from './batch.ts'
+import type { NewChange } from './change-log.ts'
 
 /** What became of one resource. The log makes version and message of it, and finds out what has changed. */
 export interface RecordedChange {
   /** The resource's path below the API root, such as `/people/johndoe`. */
   readonly path: string
-  /** The whole representation as a GET gives it from now on; `null` where the resource is deleted. */
+  /**
+   * The whole representation as a GET gives it from now on; `null` where the resource is deleted. An `id` is the last
+   * segment of the path, as text, and is added where it is missing.
+   */
   readonly state: object | null
   /** How a resource was created: a POST is published on the topic of its collection. @default 'POST' */
   readonly createdBy?: 'POST' | 'PUT'
@@ -34,7 +40,35 @@ export interface Recorded {
   readonly path: string
   /** `undefined` where the state is what it was before: then nothing was recorded. */
   readonly event: NewChange['event'] | undefined
+  /** That of the resource from now on; what its ETag names. */
   readonly version: number
+  /** Is there no such resource from now on? */
+  readonly deleted: boolean
+}
+
+/**
+ * Decides what comes of changes that are recorded together, each seen by the next. `look` tells where a resource stands
+ * before all of them. Errors: `invalid-path`, and those of {@link createRecordedChange}.
+ */
+export function decideRecorded(
+  changes: readonly RecordedChange[],
+  timeMs: number,
+  look: (path: string) => ResourceState,
+): { readonly recorded: Recorded[]; readonly made: readonly NewChange[] } {
+  const recorded: Recorded[] = []
+  const made: NewChange[] = []
+  const states = new Map<string, ResourceState>()
+  for (const given of changes) {
+    const path = readRecordedPath(given)
+    const before = states.get(path) ?? look(path)
+    const change = createRecordedChange(path, given, before, timeMs)
+    const { version, stateText } = change ?? before
+    recorded.push({ path, event: change?.event, version, deleted: stateText === undefined })
+    if (change === undefined) continue
+    states.set(path, change)
+    made.push(change)
+  }
+  return { recorded, made }
 }
 
 /** The canonical path of what a change is about. Errors: `invalid-path` where it is none of a resource. */
@@ -54,7 +88,7 @@ export function readRecordedPath({ path }: RecordedChange): string {
 export function createRecordedChange(
   path: string,
   { state, createdBy = 'POST', cause }: RecordedChange,
-  before: Pick<StoredResource, 'version' | 'stateText'>,
+  before: ResourceState,
   timeMs: number,
 ): NewChange | undefined {
   checkCause(cause)
@@ -89,7 +123,18 @@ function readState(path: string, state: object): JsonObject {
     )
   }
   checkDepth(value)
-  return value
+  return withId(path, value)
+}
+
+/** The id comes first, as in what REST writes. PROTOCOL.md §4.1. */
+function withId(path: string, state: JsonObject): JsonObject {
+  const id = idOf(path)
+  if (!Object.hasOwn(state, 'id')) return { id, ...state }
+  if (typeof state['id'] === 'string' && state['id'].normalize('NFC') === id) return { ...state, id }
+  const detail = `is ${describeValue(state['id'])} and not the text ${quote(id)} of its path`
+  throw new LockstepError('invalid-id', `The id of the state that is recorded of ${path} ${detail}.`, {
+    faults: [{ pointer: '/id', detail }],
+  })
 }
 
 /** JSON would make null of it without a word. */

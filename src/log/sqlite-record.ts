@@ -7,12 +7,7 @@ import { LockstepError, streamOf } from '../contract/index.ts'
 import { formatOpenChange, type ResourceState, unknownStream } from './batch.ts'
 import type { NewChange } from './change-log.ts'
 import { randomId } from './random-id.ts'
-import {
-  createRecordedChange,
-  type Recorded,
-  type RecordedChange,
-  readRecordedPath,
-} from './recorded-change.ts'
+import { decideRecorded, type Recorded, type RecordedChange } from './recorded-change.ts'
 import { SqliteRows } from './sqlite-rows.ts'
 
 const rowsOf = new WeakMap<DatabaseSync, SqliteRows>()
@@ -21,19 +16,7 @@ const rowsOf = new WeakMap<DatabaseSync, SqliteRows>()
 export function recordInSqlite(database: DatabaseSync, changes: readonly RecordedChange[]): Recorded[] {
   checkTransaction(database)
   const rows = openRows(database)
-  const timeMs = Date.now()
-  const recorded: Recorded[] = []
-  const made: NewChange[] = []
-  const states = new Map<string, ResourceState>()
-  for (const given of changes) {
-    const path = readRecordedPath(given)
-    const before = states.get(path) ?? look(rows, path)
-    const change = createRecordedChange(path, given, before, timeMs)
-    recorded.push({ path, event: change?.event, version: change?.version ?? before.version })
-    if (change === undefined) continue
-    states.set(path, change)
-    made.push(change)
-  }
+  const { recorded, made } = decideRecorded(changes, Date.now(), path => look(rows, path))
   // Nothing is written before all is known to be right: who catches an error may go on with the transaction.
   const tx = made.length > 1 ? { id: randomId(), n: made.length } : undefined
   for (const change of made) write(rows, change, tx)

@@ -252,6 +252,10 @@ class OpenSqliteLog implements SqliteLog {
     return head
   }
 
+  async settle(): Promise<void> {
+    if (this.#closing !== undefined) throw logClosed()
+  }
+
   onCommit(listener: (heads: readonly Head[]) => void): () => void {
     return this.#listeners.add(listener)
   }

@@ -188,15 +188,17 @@ describe('PostgreSQL sequencer', { skip: skipWithoutPostgres }, () => {
     const [session] = sessions
     await session!.query('BEGIN')
     await change(session!, `/${stream}/A`, '0')
-    const { text, values } = formatChangeInsert('lockstep', {
-      event: 'deleted',
-      path: '/late/1',
-      topicPath: '/late/1',
-      version: 7,
-      stateText: undefined,
-      timeMs: 0,
-    })
-    await session!.query(text, values)
+    const { text, value } = formatChangeInsert('lockstep', [
+      {
+        event: 'deleted',
+        path: '/late/1',
+        topicPath: '/late/1',
+        version: 7,
+        stateText: undefined,
+        timeMs: 0,
+      },
+    ])
+    await session!.query(text, [value])
     await session!.query('COMMIT')
     await number()
     assert.equal((await log.head(stream)).seq, 1)
@@ -244,16 +246,18 @@ async function change(session: Client, path: string, cause: string): Promise<voi
     [path],
   )
   const version = Number(rows[0].version)
-  const { text, values } = formatChangeInsert('lockstep', {
-    event: version === 1 ? 'created' : 'modified',
-    path,
-    topicPath: path,
-    version,
-    stateText: '{}',
-    timeMs: 0,
-    cause,
-  })
-  await session.query(text, values)
+  const { text, value } = formatChangeInsert('lockstep', [
+    {
+      event: version === 1 ? 'created' : 'modified',
+      path,
+      topicPath: path,
+      version,
+      stateText: '{}',
+      timeMs: 0,
+      cause,
+    },
+  ])
+  await session.query(text, [value])
 }
 
 function check(changes: readonly LoggedChange[], count: number, order: string): void {

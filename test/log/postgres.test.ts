@@ -101,7 +101,7 @@ describe('PostgreSQL', { skip: skipWithoutPostgres }, () => {
     const schema = newSchema()
     await (await openPostgresLog({ url: postgres.url(), schema })).close()
     await postgres.sql(`CREATE ROLE least LOGIN; GRANT USAGE ON SCHEMA ${schema} TO least;
-      GRANT USAGE ON ALL SEQUENCES IN SCHEMA ${schema} TO least;
+      GRANT USAGE, SELECT, UPDATE ON ALL SEQUENCES IN SCHEMA ${schema} TO least;
       GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA ${schema} TO least`)
     await using log = await openPostgresLog({ url: postgres.url('postgres', 'least'), schema })
     assert.deepEqual(log.renewed, [])

@@ -6,6 +6,7 @@ import { DatabaseSync } from 'node:sqlite'
 import { after, test } from 'node:test'
 import { isLockstepError, type Json } from '../../src/contract/index.ts'
 import { record } from '../../src/log/record.ts'
+import { readRecordedHeaders } from '../../src/log/recorded-headers.ts'
 import { openSqliteLog, type SqliteLog } from '../../src/log/sqlite.ts'
 
 const folder = mkdtempSync(join(tmpdir(), 'lockstep-record-'))
@@ -150,7 +151,7 @@ test('the writes of the log itself and what is recorded follow each other', asyn
   )
   shop.inTransaction(() => void record(shop.database, { path, state: { total: 2 } }))
   const { value } = await shop.log.write(tx => tx.read(path))
-  assert.deepEqual([value.version, value.stateText], [2, '{"total":2}'])
+  assert.deepEqual([value.version, value.stateText], [2, '{"id":"1","total":2}'])
 })
 
 test('several changes in one call have the same tx, each seen by the next; one that changes nothing is none', async () => {
@@ -163,10 +164,10 @@ test('several changes in one call have the same tx, each seen by the next; one t
       { path: '/orders/2', state: null },
     ])
     assert.deepEqual(recorded, [
-      { path: '/orders/1', event: 'created', version: 1 },
-      { path: '/orders/1', event: undefined, version: 1 },
-      { path: '/orders/1', event: 'deleted', version: 2 },
-      { path: '/orders/2', event: undefined, version: 0 },
+      { path: '/orders/1', event: 'created', version: 1, deleted: false },
+      { path: '/orders/1', event: undefined, version: 1, deleted: false },
+      { path: '/orders/1', event: 'deleted', version: 2, deleted: true },
+      { path: '/orders/2', event: undefined, version: 0, deleted: true },
     ])
   })
   const messages = (await shop.messages()) as { tx: { id: string; n: number } }[]
@@ -190,10 +191,11 @@ test('what cannot be recorded is refused before anything is written', async () =
         codeOf({ path: '/orders', state: {} }),
         codeOf({ path: '/people/1', state: {} }),
         codeOf({ path: '/orders/1', state: [] }),
+        codeOf({ path: '/orders/1', state: { id: 1 } }),
         codeOf({ path: '/orders/1', state: { total: Number.NaN } }),
         codeOf({ path: '/orders/1', state: {}, cause: 'two words' }),
       ],
-      ['invalid-path', 'not-found', 'invalid-state', 'unsafe-number', 'invalid-option'],
+      ['invalid-path', 'not-found', 'invalid-state', 'invalid-id', 'unsafe-number', 'invalid-option'],
     )
   })
   assert.deepEqual(await shop.messages(), [])
@@ -207,4 +209,36 @@ test('what cannot be recorded is refused before anything is written', async () =
     refusal(() => record({} as DatabaseSync, good)),
     'invalid-option',
   )
+  const many = Array.from({ length: 10_001 }, () => good)
+  assert.equal(
+    refusal(() => record(database, many)),
+    'too-many-changes',
+  )
+})
+
+test('the headers of an answer name the version that was recorded, and a place at or behind it', async () => {
+  await using shop = await openShop()
+  const headers = async (...changes: { path: string; state: object | null }[]): Promise<object> => {
+    shop.database.exec('BEGIN IMMEDIATE')
+    const recorded = record(shop.database, changes)
+    shop.database.exec('COMMIT')
+    return await readRecordedHeaders(shop.log, recorded)
+  }
+  const { epoch } = await shop.log.head('orders')
+  const marker = (seq: number): string => `orders:${epoch}:${seq}`
+  assert.deepEqual(await headers({ path: '/orders/1', state: {} }), {
+    'lockstep-marker': marker(1),
+    etag: `"${epoch}.1"`,
+  })
+  assert.deepEqual(await headers({ path: '/orders/1', state: {} }), {
+    'lockstep-marker': marker(1),
+    etag: `"${epoch}.1"`,
+  })
+  assert.deepEqual(await headers({ path: '/orders/1', state: null }), { 'lockstep-marker': marker(2) })
+  const two = [
+    { path: '/orders/2', state: {} },
+    { path: '/orders/3', state: {} },
+  ]
+  assert.deepEqual(await headers(...two), { 'lockstep-marker': marker(4) })
+  assert.deepEqual(await headers(), {})
 })
