@@ -1,7 +1,8 @@
 /**
- * Places in JSON text: where the value of a JSON Pointer stands, and where a text stops being JSON.
+ * Places in JSON text: where the value of a JSON Pointer stands, where a name is repeated, and where a text stops
+ * being JSON.
  *
- * Both are asked for only where there is a fault to show, and go over large files quickly.
+ * All go over large files quickly.
  */
 
 /** The offset of the pointer's value (of its name, for a member), or of the nearest one around it. The text MUST be JSON. */
@@ -23,20 +24,18 @@ interface Found {
   readonly value: number
 }
 
-/** A member that is named twice counts once, the last one. */
 function findMember(text: string, open: number, name: string): Found | undefined {
-  let found: Found | undefined
   let at = skipSpace(text, open + 1)
   while (text[at] === '"') {
     const key = at
     at = skipString(text, at)
-    const isIt = JSON.parse(text.slice(key, at)) === name
+    const isIt = readString(text.slice(key, at)) === name
     const value = skipSpace(text, skipSpace(text, at) + 1)
-    if (isIt) found = { shown: key, value }
+    if (isIt) return { shown: key, value }
     at = skipSpace(text, skipValue(text, value))
     if (text[at] === ',') at = skipSpace(text, at + 1)
   }
-  return found
+  return undefined
 }
 
 function findItem(text: string, open: number, index: number): Found | undefined {
@@ -79,6 +78,59 @@ function skipSpace(text: string, start: number): number {
 function skip(text: string, start: number, pattern: RegExp): number {
   pattern.lastIndex = start
   return pattern.test(text) ? pattern.lastIndex : text.length
+}
+
+/** A member whose name stands before it in the same object already. */
+export interface RepeatedName {
+  readonly offset: number
+  /** The names and indexes that lead to it. */
+  readonly names: readonly string[]
+}
+
+/**
+ * The members that are named a second time, of which every parser of JSON would drop one without a word. The text MUST
+ * be JSON of little depth.
+ */
+export function findRepeatedNames(text: string): RepeatedName[] {
+  const found: RepeatedName[] = []
+  const path: string[] = []
+  const visitObject = (open: number): number => {
+    const known = new Set<string>()
+    let at = skipSpace(text, open + 1)
+    while (text[at] === '"') {
+      const key = at
+      at = skipString(text, at)
+      const name = readString(text.slice(key, at))
+      path.push(name)
+      if (known.has(name)) found.push({ offset: key, names: [...path] })
+      known.add(name)
+      at = skipSpace(text, visit(skipSpace(text, skipSpace(text, at) + 1)))
+      path.pop()
+      if (text[at] === ',') at = skipSpace(text, at + 1)
+    }
+    return at + 1
+  }
+  const visitArray = (open: number): number => {
+    let at = skipSpace(text, open + 1)
+    for (let index = 0; at < text.length && text[at] !== ']'; index++) {
+      path.push(String(index))
+      at = skipSpace(text, visit(at))
+      path.pop()
+      if (text[at] === ',') at = skipSpace(text, at + 1)
+    }
+    return at + 1
+  }
+  const visit = (at: number): number => {
+    if (text[at] === '{') return visitObject(at)
+    return text[at] === '[' ? visitArray(at) : skipValue(text, at)
+  }
+  visit(skipSpace(text, 0))
+  return found
+}
+
+/** Few names have escapes in them. */
+function readString(quoted: string): string {
+  return quoted.includes('\\') ? (JSON.parse(quoted) as string) : quoted.slice(1, -1)
 }
 
 /** What is wrong with a text that is not JSON, and the offset where it shows. */

@@ -2,11 +2,11 @@
  * The text of a served file, read as JSON or YAML, with the way back from a JSON Pointer to its line.
  *
  * Both give plain JSON values: what JSON cannot hold (infinity, integers that a double would change, tags, keys
- * that are no text) is a fault and never silently altered.
+ * that are no text), and a key that is there twice, is a fault and never silently altered.
  */
 import { isLockstepError, type Json, LockstepError, parseJson } from 'lockstep/contract'
 import { type Document, isAlias, isMap, isScalar, isSeq, LineCounter, type Node, parseDocument } from 'yaml'
-import { findJsonFault, findJsonOffset } from './json-place.ts'
+import { findJsonFault, findJsonOffset, findRepeatedNames } from './json-place.ts'
 
 /** Lines and columns count from 1. */
 export interface Place {
@@ -65,12 +65,22 @@ export function escapePointer(name: string): string {
 }
 
 function parseJsonText(name: string, text: string): ServedText {
+  let value: Json
   try {
-    const value = parseJson(text)
-    return { value, placeOf: pointer => placeIn(text, findJsonOffset(text, splitPointer(pointer))) }
+    value = parseJson(text)
   } catch (error) {
     throw refuseText(name, [describeJsonFault(text, error)])
   }
+  const repeated = findRepeatedNames(text)
+  if (repeated.length > 0) {
+    const faults = repeated.slice(0, shownFaults).map(({ offset, names }) => ({
+      place: placeIn(text, offset),
+      pointer: names.map(name => `/${escapePointer(name)}`).join(''),
+      detail: 'is here a second time; only one of both could be served. Put them together, or rename one',
+    }))
+    throw refuseText(name, faults, repeated.length - faults.length)
+  }
+  return { value, placeOf: pointer => placeIn(text, findJsonOffset(text, splitPointer(pointer))) }
 }
 
 function describeJsonFault(text: string, error: unknown): PlacedFault {

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'
-import { findJsonFault, findJsonOffset } from '../../src/cli/json-place.ts'
+import { findJsonFault, findJsonOffset, findRepeatedNames } from '../../src/cli/json-place.ts'
 
 /** All pointers into a value, as lists of names, with the value there. */
 function* placesIn(value: unknown, names: readonly string[] = []): Generator<[readonly string[], unknown]> {
@@ -29,12 +29,25 @@ test('the offset of every pointer is where its name or item begins', () => {
   )
 })
 
-test('a member that is named twice is the last one; what is missing is looked for around it', () => {
-  const text = '{"a": 1, "b": [{"c": 2}], "a": 3}'
-  assert.equal(findJsonOffset(text, ['a']), 26)
-  assert.equal(findJsonOffset(text, ['b', '0', 'x']), 15)
-  assert.equal(findJsonOffset(text, ['b', '7']), 9)
-  assert.equal(findJsonOffset(text, ['a', 'x']), 26)
+test('what is missing is looked for around it', () => {
+  const text = '{"b": [{"c": 2}], "a": 3}'
+  assert.equal(findJsonOffset(text, ['b', '0', 'x']), 7)
+  assert.equal(findJsonOffset(text, ['b', '7']), 1)
+  assert.equal(findJsonOffset(text, ['a', 'x']), 18)
+})
+
+test('every name that is repeated in its object is found, however it is written, and no other', () => {
+  const text = '{"a": [{"b": 1, "c": "b\\"}", "\\u0062": {"b": 2}}], "c": {}, "a": [], "a": 1}'
+  assert.deepEqual(findRepeatedNames(text), [
+    { offset: text.indexOf('"\\u0062"'), names: ['a', '0', 'b'] },
+    { offset: text.indexOf('"a": []'), names: ['a'] },
+    { offset: text.indexOf('"a": 1'), names: ['a'] },
+  ])
+  fc.assert(
+    fc.property(fc.jsonValue(), fc.constantFrom(undefined, 1, '\t'), (value, indent) => {
+      assert.deepEqual(findRepeatedNames(JSON.stringify(value, null, indent)), [])
+    }),
+  )
 })
 
 test('a character that no JSON has is found where it stands, however long the text before it', () => {

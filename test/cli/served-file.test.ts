@@ -53,6 +53,18 @@ test('a text that is not JSON is said with its line and column', () => {
   }
 })
 
+test('a key that is there twice is a fault in JSON as in YAML, since one of both would be lost', () => {
+  const detail = 'is here a second time; only one of both could be served. Put them together, or rename one'
+  assert.deepEqual(faultsOf('a.json', '{\n  "posts": [{"id": 1}],\n  "posts": [{"id": 2}]\n}'), [
+    `3:3 /posts ${detail}`,
+  ])
+  assert.deepEqual(
+    faultsOf('a.json', '{"resources": {"a": {"rows": [{"n": 1, "n": 2}]},\n "a": {}}, "resources": {}}'),
+    [`1:40 /resources/a/rows/0/n ${detail}`, `2:2 /resources/a ${detail}`, `2:12 /resources ${detail}`],
+  )
+  assert.match(faultsOf('a.yaml', 'posts: []\nposts: []')[0]!, /^2:1 /)
+})
+
 test('a text that is not YAML, or says what JSON cannot, is said with its line and column', () => {
   const cases: readonly (readonly [text: string, fault: string])[] = [
     ['a:\n\t- id: 1', '2:1 Tabs are not allowed as indentation'],
