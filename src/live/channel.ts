@@ -53,26 +53,37 @@ export function createChannel(view: View, told: number, bookmarkAtMs: number): C
 export interface Part {
   readonly to: number
   readonly entries: readonly Entry[]
+  /** Several changes of a resource are told as one. */
+  readonly isConflated: boolean
 }
 
 const maxFrameChars = 262_144
-/** From so many changes on, several of one resource are told as one. */
+/** From so many changes on it is worth a look whether fewer say the same. */
 const conflateFrom = 100
 
 /** Cuts an interval so that no frame grows without limit; each part covers its own piece, so each is true by itself. */
 export function cutInterval(entries: readonly Entry[], to: number): readonly Part[] {
+  if (entries.length >= conflateFrom) {
+    const joined = conflate(entries)
+    const isConflated = joined.length < entries.length
+    if (isConflated && countChars(joined) <= maxFrameChars) return [{ to, entries: joined, isConflated }]
+  }
   const parts: Part[] = []
   let start = 0
   let chars = 0
   for (const [index, { text, seq }] of entries.entries()) {
     chars += text.length
     if (chars < maxFrameChars || index === entries.length - 1) continue
-    parts.push({ to: seq, entries: entries.slice(start, index + 1) })
+    parts.push({ to: seq, entries: entries.slice(start, index + 1), isConflated: false })
     start = index + 1
     chars = 0
   }
-  parts.push({ to, entries: start === 0 ? entries : entries.slice(start) })
+  parts.push({ to, entries: start === 0 ? entries : entries.slice(start), isConflated: false })
   return parts
+}
+
+function countChars(entries: readonly Entry[]): number {
+  return entries.reduce((sum, { text }) => sum + text.length, 0)
 }
 
 export interface BuiltFrame {
@@ -82,14 +93,12 @@ export interface BuiltFrame {
 }
 
 /** Makes the frame of one part as the channel may see it. */
-export function buildFrame(view: View, epoch: string, after: number, { to, entries }: Part): BuiltFrame {
-  const { stream } = view
-  const isConflated = entries.length >= conflateFrom
+export function buildFrame(view: View, epoch: string, after: number, part: Part): BuiltFrame {
   const messages: string[] = []
-  for (const entry of isConflated ? conflate(entries) : entries) {
+  for (const entry of part.entries) {
     const text = project(entry, view)
     if (text !== undefined) messages.push(text)
   }
-  const interval = { stream, epoch, after, to, isConflated }
+  const interval = { stream: view.stream, epoch, after, to: part.to, isConflated: part.isConflated }
   return { text: formatInterval(interval, messages), messages: messages.length }
 }

@@ -49,6 +49,7 @@ export class LiveStream {
   readonly #waiting = new Set<Seat>()
   readonly #dirty = new Set<Channel>()
   readonly #kept = new Map<string, Parcel>()
+  readonly #cuts = new Map<string, readonly Part[]>()
   #isFlushing = false
   #isSound = false
   /** The first number of the change log, as the feed said. */
@@ -167,6 +168,7 @@ export class LiveStream {
     }
     this.backlog.restart(epoch, seq)
     this.#kept.clear()
+    this.#cuts.clear()
     this.#dirty.clear()
     for (const channel of this.#channels.values()) {
       channel.told = seq
@@ -189,11 +191,16 @@ export class LiveStream {
     const now = this.#options.now()
     const { epoch, last } = this.backlog
     this.#kept.clear()
+    this.#cuts.clear()
     for (const channel of this.#channels.values()) {
       if (now < channel.bookmarkAtMs || epoch === undefined) continue
       channel.bookmarkAtMs = now + this.#options.bookmarkEveryMs
       if (channel.told === last || channel.pending.length > 0) continue
-      const { text } = buildFrame(channel.view, epoch, channel.told, { to: last, entries: [] })
+      const { text } = buildFrame(channel.view, epoch, channel.told, {
+        to: last,
+        entries: [],
+        isConflated: false,
+      })
       channel.told = last
       this.#tell(channel, new Parcel([text]))
     }
@@ -230,7 +237,7 @@ export class LiveStream {
   /** Sends an interval from the page's position on; `false` where the page takes no more before its end. */
   #catchUp(seat: Seat, entries: readonly Entry[], to: number, entersThen: boolean): boolean {
     const { outlet } = seat
-    const parts = cutInterval(entries, to)
+    const parts = this.#partsOf(seat.seq, to, entries)
     for (const [index, part] of parts.entries()) {
       const isLast = index === parts.length - 1
       const parcel = this.#parcelOf(seat, part, isLast && entersThen)
@@ -240,6 +247,17 @@ export class LiveStream {
       if (!isLast && !outlet.isOpen) return false
     }
     return true
+  }
+
+  /** Those who come with the same gap are given the same parts. */
+  #partsOf(after: number, to: number, entries: readonly Entry[]): readonly Part[] {
+    const key = `${after}-${to}`
+    const kept = this.#cuts.get(key)
+    if (kept !== undefined) return kept
+    const parts = cutInterval(entries, to)
+    if (this.#cuts.size >= maxKeptParcels) this.#cuts.clear()
+    this.#cuts.set(key, parts)
+    return parts
   }
 
   #parcelOf({ channel, epoch, seq }: Seat, part: Part, isLive: boolean): Parcel {
