@@ -12,14 +12,7 @@ export {
   type PostgresQuery,
   type PostgresResult,
 } from './postgres.ts'
-export type {
-  DrizzleTransaction,
-  KyselyQuery,
-  KyselyTransaction,
-  PgTransaction,
-  PostgresJsTransaction,
-  PostgresTransaction,
-} from './postgres-transaction.ts'
+export type { PostgresTransaction } from './postgres-transaction.ts'
 export { type RecordOptions, record } from './record.ts'
 export type { Recorded, RecordedChange } from './recorded-change.ts'
 export { readRecordedHeaders } from './recorded-headers.ts'
