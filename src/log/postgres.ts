@@ -151,7 +151,7 @@ async function openConnections(options: PostgresLogOptions): Promise<PostgresCon
         'maxConnections is for a url. Set "max" where the pool is made.',
       )
     }
-    checkMethods('The pool of openPostgresLog', pool, ['connect', 'query'], 'Give a Pool of the package pg.')
+    checkMethods('The pool of openPostgresLog', pool, ['connect'], 'Give a Pool of the package pg.')
     return new PostgresConnections(pool, async () => {})
   }
   if (typeof url !== 'string') {
