@@ -20,6 +20,7 @@ export async function recordInPostgres(
   changes: readonly RecordedChange[],
   schema: string,
 ): Promise<Recorded[]> {
+  if (changes.length === 0) return []
   const paths = [...new Set(changes.map(readRecordedPath))].sort()
   try {
     const { xid, states } = await lock(run, schema, paths)

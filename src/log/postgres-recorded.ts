@@ -31,13 +31,11 @@ export function formatLock(schema: string, paths: readonly string[]): Statement 
  * holds them, or at the greatest version that was forgotten. It runs behind the lock, in a snapshot of its own where the transaction has such.
  */
 export function formatBeginnings(schema: string, paths: readonly string[]): Statement {
-  // Where the whole transaction has one snapshot, it may still see a row that was purged: it tells nothing any more.
   return {
     text: `
       SELECT g.path, coalesce(r.version, greatest(s.version_floor, f.last_value))::text AS version, r.state
       FROM ${given} JOIN ${schema}.stream s ON s.stream = g.stream CROSS JOIN ${schema}.recorded_floor f
-        LEFT JOIN ${schema}.resource r ON r.path = g.path AND NOT EXISTS (
-          SELECT FROM ${schema}.recorded purged WHERE purged.path = g.path AND purged.version IS NOT NULL)`,
+        LEFT JOIN ${schema}.resource r ON r.path = g.path`,
     value: formatPaths(paths),
   }
 }
