@@ -50,6 +50,11 @@ export interface ServiceOptions {
   readonly topicPrefix?: string
   readonly relay?: RelayOptions
   readonly retention?: Retention
+  /**
+   * Only reads: for collections whose changes the application records in transactions of its own (`record`). Writes are 405
+   * `method-not-allowed`, and there is no `transaction`. @default false
+   */
+  readonly readOnly?: boolean
   /** Event streams that may be open at once. @default 10_000 */
   readonly maxEventStreams?: number
   /**
@@ -171,6 +176,7 @@ export async function openService(options: ServiceOptions): Promise<Service> {
     ...handler,
     fetch: createFetchHandler(handler),
     async transaction(work, { cause = createCause(), idempotencyKey } = {}) {
+      if (settings.readOnly) throw readOnlyService()
       checkTransaction(work, cause)
       return await writeOnce(log, claimsOf(idempotencyKey), now, tx =>
         runWork(work, tx, locate, { timeMs: now(), cause }),
@@ -186,6 +192,13 @@ export async function openService(options: ServiceOptions): Promise<Service> {
     close,
     [Symbol.asyncDispose]: close,
   }
+}
+
+function readOnlyService(): LockstepError {
+  return new LockstepError(
+    'invalid-option',
+    'The service is read-only: its resources change where the application records them. Open it without readOnly to write through it.',
+  )
 }
 
 function checkTransaction(work: unknown, cause: string): void {
@@ -217,6 +230,7 @@ const optionNames: OptionNames<ServiceOptions> = {
   topicPrefix: true,
   relay: true,
   retention: true,
+  readOnly: true,
   maxEventStreams: true,
   bulk: true,
   principal: true,
@@ -228,21 +242,31 @@ const optionNames: OptionNames<ServiceOptions> = {
 
 type Settings = Pick<
   HandlerContext,
-  'root' | 'topicPrefix' | 'routes' | 'now' | 'onError' | 'maxEventStreams' | 'bulk' | 'principal'
+  | 'root'
+  | 'topicPrefix'
+  | 'routes'
+  | 'now'
+  | 'onError'
+  | 'readOnly'
+  | 'maxEventStreams'
+  | 'bulk'
+  | 'principal'
 >
 
 /** Checks all that is handed in and fills in the defaults. Errors: `invalid-option`. */
 function readServiceOptions(options: ServiceOptions): Settings {
   checkServiceOptions(options)
   checkRetention(options.retention)
+  const { readOnly = false } = options
   return {
+    readOnly,
     root: checkRoot(options.root ?? ''),
     topicPrefix: checkTopicPrefix(options.topicPrefix ?? ''),
     routes: indexByRoute(options.resources),
     now: options.now ?? Date.now,
     onError: createErrorReport(options.onError),
     maxEventStreams: checkCount('maxEventStreams', options.maxEventStreams ?? 10_000, { min: 0 }),
-    bulk: readBulkOptions(options.bulk),
+    bulk: readOnly ? undefined : readBulkOptions(options.bulk),
     principal: options.principal,
   }
 }

@@ -42,6 +42,8 @@ export interface HandlerContext {
   /** How often an event stream tells the head. */
   readonly headEveryMs: number
   readonly maxEventStreams: number
+  /** Are writes refused? Then there are no bulks either. */
+  readonly readOnly: boolean
   /** `undefined` where there are no bulks. */
   readonly bulk: Required<BulkOptions> | undefined
   /** Who a request comes from, where the application can tell. */

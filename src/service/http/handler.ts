@@ -32,6 +32,8 @@ const resourceMethods: Methods = {
   DELETE: write,
   OPTIONS: replyWithMethods,
 }
+const readListMethods: Methods = { GET: readList, HEAD: readList, OPTIONS: replyWithMethods }
+const readItemMethods: Methods = { GET: readItem, HEAD: readItem, OPTIONS: replyWithMethods }
 const feedMethods: Methods = { GET: readFeed, HEAD: readFeed, OPTIONS: replyWithMethods }
 
 const bulkMethods: Methods = { POST: writeBulk, OPTIONS: replyWithMethods }
@@ -134,8 +136,10 @@ function findTarget(context: HandlerContext, exchange: Exchange, below: string):
   if (resource === undefined) throw notFound(context, exchange)
   if (isFeed) return { target, resource, methods: feedMethods }
   if (isBulk) return { target, resource, methods: bulkMethods }
-  const methods = target.kind === 'collection' ? collectionMethods : resourceMethods
-  return { target, resource, methods }
+  const [ofCollection, ofResource] = context.readOnly
+    ? [readListMethods, readItemMethods]
+    : [collectionMethods, resourceMethods]
+  return { target, resource, methods: target.kind === 'collection' ? ofCollection : ofResource }
 }
 
 function notFound({ root, routes }: HandlerContext, exchange: Exchange): LockstepError {
