@@ -5,7 +5,7 @@ import type { Counters } from './counters.ts'
 import { createFeed } from './feed.ts'
 import { openMqttSource } from './mqtt-source.ts'
 import { openSseSource } from './sse-source.ts'
-import { type StreamKeeper, startStreamKeeper } from './stream-keeper.ts'
+import { StreamKeeper } from './stream-keeper.ts'
 
 /** By stream. */
 export type StreamKeepers = ReadonlyMap<string, StreamKeeper>
@@ -38,7 +38,7 @@ export function startStreamKeepers(
   for (const [name, source] of sources) {
     const feed = createFeed(name, createApiRequest(source))
     const prefix = source.topicPrefix === undefined ? feed.topicPrefix : Promise.resolve(source.topicPrefix)
-    const keeper = startStreamKeeper({
+    const keeper = new StreamKeeper({
       name,
       feed,
       openSource: (listener, position) =>
