@@ -1,5 +1,14 @@
 /** Reads the API's answers: items with versions, one resource, a page of the feed. PROTOCOL.md §4, §5. */
-import { isJsonObject, type Json, parseMarker, parsePosition, quote, readMessage } from '../contract/index.ts'
+import {
+  isJsonObject,
+  type Json,
+  parseMarker,
+  parseMemberPath,
+  parsePosition,
+  quote,
+  readMessage,
+  type Texts,
+} from '../contract/index.ts'
 import { type RawAnswer, readJson, toFailure, unreadable } from './api-failure.ts'
 import type { Interval, Item, NumberedMessage, ResourceAnswer } from './follower-data.ts'
 
@@ -101,6 +110,18 @@ export function readLink(response: Response, url: string, rel: string): string |
     if (target.origin === new URL(url).origin) return target.href
   }
   return undefined
+}
+
+/** Which members are texts in several languages; `undefined` where the answer does not say. Errors: `invalid-query`. */
+export function readTexts(answer: RawAnswer): Texts | undefined {
+  const read = (name: string): string[] | undefined =>
+    answer.response.headers
+      .get(name)
+      ?.split(',')
+      .map(item => item.trim())
+  const [languages, places] = [read('lockstep-languages'), read('lockstep-texts')]
+  if (languages === undefined || places === undefined) return undefined
+  return { languages, places: places.map(place => parseMemberPath(place)) }
 }
 
 /** The place of the followed stream in the response's marker. */

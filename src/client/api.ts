@@ -4,8 +4,8 @@
  * It reads answers and refuses what it cannot read; what to make of them, and when to ask again, is the
  * follower's. PROTOCOL.md §4, §5.
  */
-import { isLockstepError, LockstepError, type ParsedPath, quote } from '../contract/index.ts'
-import { type Answer, readItems, readLink, readPage, readResource } from './api-answer.ts'
+import { isLockstepError, LockstepError, type ParsedPath, quote, type Texts } from '../contract/index.ts'
+import { type Answer, readItems, readLink, readPage, readResource, readTexts } from './api-answer.ts'
 import { type RawAnswer, toFailure, unreadable } from './api-failure.ts'
 import { type Ask, followerLimits as limits } from './follower-data.ts'
 
@@ -21,6 +21,9 @@ export interface ApiOptions {
   readonly topicPrefix: string | undefined
 }
 
+/** An answer; with it what it says of texts in several languages, where it does. */
+export type Answered = Answer & { readonly texts?: Texts }
+
 export interface Api {
   /** What stands before the topics. */
   readonly topicPrefix: Promise<string>
@@ -29,7 +32,7 @@ export interface Api {
    * Asks about what is followed. Errors: `position-gone`, `position-ahead`, `api-unreachable` and `timeout`, where
    * asking again may help (`extra.retryAfterMs` where the server said when), `api-refused` where it hardly will.
    */
-  answer(target: ParsedPath, ask: Ask, signal: AbortSignal): Promise<Answer>
+  answer(target: ParsedPath, ask: Ask, signal: AbortSignal): Promise<Answered>
   /** Opens the feed as an event stream. Errors: as {@link answer}; the iteration fails when the connection does. */
   openEvents(
     target: ParsedPath,
@@ -64,7 +67,10 @@ export function createApi(options: ApiOptions): Api {
   }
 
   async function request(url: string, target: ParsedPath, init: RequestOptions): Promise<Response> {
-    const headers = { ...options.headers(), accept: 'application/json', ...init.headers }
+    const headers = new Headers(options.headers())
+    // All languages, whatever a browser would ask for: messages are about whole states (PROTOCOL.md 10.2).
+    const own = { accept: 'application/json', 'accept-language': '*', ...init.headers }
+    for (const [name, value] of Object.entries(own)) headers.set(name, value)
     try {
       const response = await options.fetch(url, { headers, signal: init.signal, cache: 'no-store' })
       learn(response, url, target, init.isFeed)
@@ -159,10 +165,12 @@ export function createApi(options: ApiOptions): Api {
   }
 }
 
-function read(answer: RawAnswer, question: Ask): Answer {
+function read(answer: RawAnswer, question: Ask): Answered {
   try {
-    if (question.kind === 'items') return readItems(answer)
-    return question.kind === 'resource' ? readResource(answer) : readPage(answer, question.compact)
+    if (question.kind === 'feed') return readPage(answer, question.compact)
+    const answered = question.kind === 'items' ? readItems(answer) : readResource(answer)
+    const texts = readTexts(answer)
+    return texts === undefined ? answered : { ...answered, texts }
   } catch (error) {
     // A marker or message that cannot be read has a code of its own; for a follower it is one more refusal.
     const isOurs = isLockstepError(error) && !/^invalid-|^unsafe-|^json-/.test(error.code)

@@ -242,6 +242,21 @@ test('headers are asked for anew for each request', async () => {
   )
 })
 
+test('all languages are asked for, whatever the headers of the application say, and the answer tells which members are texts', async () => {
+  await using server = await openFakeApi(() => ({
+    headers: mirrorHeaders('/people', 'people:k3f9:7', {
+      'lockstep-languages': 'en, fr',
+      'lockstep-texts': 'title, seo/short%20text',
+    }),
+    body: [],
+  }))
+  const api = apiAt(server, { headers: () => ({ 'Accept-Language': 'fr', Accept: 'text/html' }) })
+  const { texts } = await api.answer(people, items, never)
+  assert.deepEqual(texts, { languages: ['en', 'fr'], places: [['title'], ['seo', 'short text']] })
+  const { headers } = server.requests[0]!
+  assert.deepEqual([headers['accept-language'], headers.accept], ['*', 'application/json'])
+})
+
 test('what only needs time is unreachable, with the time that the server names', async () => {
   for (const status of [408, 429, 500, 502, 503, 504]) {
     const error = await refusal({ status, headers: { 'retry-after': '3' }, body: { detail: 'busy' } })
