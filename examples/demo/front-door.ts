@@ -1,31 +1,38 @@
-/** The front door: a plain page that says what runs where. */
+/** The front door: the pages of the demo, rendered here and kept live by a bridge on the same port. */
 import { once } from 'node:events'
-import { createServer } from 'node:http'
+import { readFileSync } from 'node:fs'
+import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
+import { Readable } from 'node:stream'
+import { pipeline } from 'node:stream/promises'
+import { html } from 'lockstep/live/views'
+import { renderDashboard } from './pages/dashboard.ts'
+import { renderGap } from './pages/gap.ts'
+import { contentSecurityPolicy, renderPage } from './pages/layout.ts'
+import { renderPeople, renderPerson } from './pages/people.ts'
+import { renderServices } from './pages/services.ts'
+import { isFromHere, savePerson } from './person-form.ts'
+import { drawPicture } from './pictures.ts'
+import type { Site } from './site.ts'
 
 export interface FrontDoor {
   readonly url: string
-  /** Says what the page shows, once it is known. */
-  show(services: Readonly<Record<string, string>>, brokerUrl: string): void
+  /** Serves the pages, once there is something to show; until then they say that it starts. */
+  show(site: Site): void
   close(): Promise<void>
 }
 
 /** Opens the front door. Fails with a clear sentence where the port is taken. */
 export async function openFrontDoor({ host, port }: { host: string; port: number }): Promise<FrontDoor> {
-  let page = '<!doctype html><title>Lockstep</title><p>Starting …'
+  let site: Site | undefined
   const server = createServer((request, response) => {
-    const isHome = request.url === '/' || request.url?.startsWith('/?')
-    response.writeHead(isHome ? 200 : 404, {
-      'content-type': 'text/html; charset=utf-8',
-      'content-security-policy': "default-src 'none'; style-src 'unsafe-inline'",
+    answer(request, response, site).catch(error => {
+      if (response.headersSent) response.destroy()
+      else sendPage(response, 502, renderFailure(String((error as Error).message)))
     })
-    response.end(
-      request.method === 'HEAD'
-        ? undefined
-        : isHome
-          ? page
-          : '<!doctype html><title>Not found</title><p>There is nothing here. <a href="/">Home</a>',
-    )
+  })
+  server.on('upgrade', (request, socket, head) => {
+    if (!site?.bridge.upgrade(request, socket, head)) socket.destroy()
   })
   server.listen(port, host)
   await once(server, 'listening').catch(error => {
@@ -37,51 +44,113 @@ export async function openFrontDoor({ host, port }: { host: string; port: number
   })
   return {
     url: `http://${host}:${(server.address() as AddressInfo).port}`,
-    show(services, brokerUrl) {
-      page = renderPage(services, brokerUrl)
+    show(opened) {
+      site = opened
     },
-    close: () => {
+    async close() {
+      await site?.bridge.close()
       server.closeAllConnections()
-      return new Promise(done => server.close(() => done()))
+      await new Promise(done => server.close(done))
     },
   }
 }
 
-function renderPage(services: Readonly<Record<string, string>>, brokerUrl: string): string {
-  const rows = Object.entries(services).map(
-    ([name, url]) => `
-      <tr>
-        <th scope="row">${name}</th>
-        <td><a href="${url}/${name}">${url}/${name}</a></td>
-        <td><code>${name}/#</code></td>
-        <td><a href="${url}/${name}/_changes">changes</a></td>
-      </tr>`,
-  )
-  return `<!doctype html>
-<html lang="en">
-  <head>
-    <meta charset="utf-8">
-    <meta name="viewport" content="width=device-width">
-    <title>Lockstep</title>
-    <style>
-      :root { color-scheme: light dark; font: 1rem/1.5 system-ui, sans-serif }
-      body { max-width: 52rem; margin: 3rem auto; padding: 0 1rem }
-      table { border-collapse: collapse; width: 100% }
-      th, td { text-align: left; padding: .4rem .8rem .4rem 0; border-bottom: 1px solid color-mix(in srgb, currentColor 20%, transparent) }
-    </style>
-  </head>
-  <body>
-    <main>
-      <h1>Lockstep</h1>
-      <p>Each REST write to these services is a message on the topic that matches its URL.</p>
-      <table>
-        <thead><tr><th scope="col">Service</th><th scope="col">REST</th><th scope="col">Topics</th><th scope="col">Feed</th></tr></thead>
-        <tbody>${rows.join('')}
-        </tbody>
-      </table>
-      <p>The broker listens at <code>${brokerUrl}</code>.</p>
-    </main>
-  </body>
-</html>
-`
+async function answer(
+  request: IncomingMessage,
+  response: ServerResponse,
+  site: Site | undefined,
+): Promise<void> {
+  const { pathname } = new URL(request.url ?? '/', 'http://localhost')
+  if (pathname === '/style.css') return send(response, 200, 'text/css', readStyle())
+  const [, id] = /^\/people\/([^/]+)$/.exec(pathname) ?? []
+  const [, picture] = /^\/pictures\/([\w-]+)\.svg$/.exec(pathname) ?? []
+  if (picture !== undefined) return answerPicture(response, picture)
+  if (site === undefined)
+    return sendPage(response, 503, renderFailure('The services are starting. Try again in a moment.'))
+  if (site.bridge.handle(request, response) || site.files.handle(request, response)) return
+  if (request.method === 'POST' && id !== undefined) return await answerForm(request, response, site, id)
+  if (request.method !== 'GET' && request.method !== 'HEAD') {
+    return sendPage(response, 405, renderFailure('This page can be read only.'))
+  }
+  if (pathname === '/log/builds')
+    return await answerLog(response, `${site.services['builds']}/builds/_changes`)
+  const page = await renderPath(pathname, id, site)
+  if (page === undefined) sendPage(response, 404, renderFailure('There is nothing here.'))
+  else sendPage(response, 200, page)
+}
+
+async function renderPath(pathname: string, id: string | undefined, site: Site): Promise<string | undefined> {
+  switch (pathname) {
+    case '/':
+      return await renderDashboard(site)
+    case '/people':
+      return await renderPeople(site)
+    case '/mind-the-gap':
+      return await renderGap(site)
+    case '/services':
+      return renderServices(site)
+  }
+  return id === undefined ? undefined : await renderPerson(site, decodeURIComponent(id))
+}
+
+/** A script asks for JSON and stays on the page; a plain form is led back to it. */
+async function answerForm(
+  request: IncomingMessage,
+  response: ServerResponse,
+  { services }: Site,
+  id: string,
+): Promise<void> {
+  if (!isFromHere(request))
+    return sendPage(response, 403, renderFailure('Forms of other sites are not taken.'))
+  const { status, body } = await savePerson(`${services['users']}/users/${id}`, request)
+  if (request.headers.accept?.includes('application/json')) {
+    response.writeHead(status, { 'content-type': 'application/problem+json', 'cache-control': 'no-store' })
+    response.end(body)
+  } else if (status === 204) response.writeHead(303, { location: `/people/${id}` }).end()
+  else sendPage(response, status, renderFailure(String(JSON.parse(body).detail)))
+}
+
+function answerPicture(response: ServerResponse, id: string): void {
+  response.setHeader('cache-control', 'max-age=3600')
+  send(response, 200, 'image/svg+xml', drawPicture(id))
+}
+
+/** The log as it grows, for the drawing of it. */
+async function answerLog(response: ServerResponse, url: string): Promise<void> {
+  const ended = new AbortController()
+  response.once('close', () => ended.abort())
+  const feed = await fetch(url, { headers: { accept: 'text/event-stream' }, signal: ended.signal })
+  response.writeHead(feed.status, { 'content-type': 'text/event-stream', 'cache-control': 'no-store' })
+  await pipeline(Readable.fromWeb(feed.body as never), response).catch(() => {
+    // The page has gone, or the service; the page opens it again by itself.
+  })
+}
+
+let style: string | undefined
+function readStyle(): string {
+  style ??= readFileSync(new URL('./pages/style.css', import.meta.url), 'utf8')
+  return style
+}
+
+function renderFailure(text: string): string {
+  return renderPage({
+    title: 'Not now',
+    path: '',
+    body: html`<h1>${text}</h1><p><a href="/">To the dashboard</a></p>`,
+  })
+}
+
+function sendPage(response: ServerResponse, status: number, page: string): void {
+  response.setHeader('content-security-policy', contentSecurityPolicy)
+  response.setHeader('cache-control', 'private, no-cache')
+  response.setHeader('referrer-policy', 'same-origin')
+  send(response, status, 'text/html', page)
+}
+
+function send(response: ServerResponse, status: number, type: string, text: string): void {
+  response.writeHead(status, {
+    'content-type': `${type}; charset=utf-8`,
+    'x-content-type-options': 'nosniff',
+  })
+  response.end(response.req.method === 'HEAD' ? undefined : text)
 }

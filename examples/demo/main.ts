@@ -9,6 +9,7 @@ import { mkdirSync } from 'node:fs'
 import { openEmbeddedBroker } from 'lockstep/broker'
 import { openFrontDoor } from './front-door.ts'
 import { outliveOutput, readFolder, readPort, stopNaming, stopWithMessage } from './settings.ts'
+import { openSite } from './site.ts'
 
 const names = ['users', 'projects', 'builds'] as const
 const dataDir = readFolder('DATA_DIR', '.lockstep')
@@ -51,7 +52,9 @@ function restart(name: string, port: number, brokerUrl: string, reason: string):
     return
   }
   console.log(`The service "${name}" ended (${reason}); starting it again.`)
-  startService(name, port, brokerUrl).then(
+  // At the port it had, where it was free to choose: others know it there.
+  const { port: usedPort } = new URL(urls[name] ?? `http://localhost:${port}`)
+  startService(name, Number(usedPort), brokerUrl).then(
     url => console.log(`${name} is back at ${url}/${name} (process ${children.get(name)?.pid}).`),
     () => {},
   )
@@ -113,7 +116,9 @@ try {
 } catch (error) {
   await stop((error as Error).message)
 }
-frontDoor.show(Object.fromEntries(names.map(name => [name, urls[name]!])), broker.url)
+frontDoor.show(
+  await openSite({ services: Object.fromEntries(names.map(name => [name, urls[name]!])), broker }),
+)
 
 const lines = names.map(name => {
   const address = `${urls[name]}/${name}`

@@ -8,11 +8,17 @@ import { readFileSync } from 'node:fs'
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { fileURLToPath } from 'node:url'
 import { checkOptions, LockstepError } from '../contract/index.ts'
-import { browserFileNames, readBrowserFile } from './browser-module.ts'
+import { browserFileNames, readBrowserFile, readJavaScript } from './browser-module.ts'
 
 export interface BrowserFilesOptions {
   /** The folder of the files on the server: that of the bridge. @default '/live' */
   readonly path?: string
+  /**
+   * Further modules by their URL on the server, such as the views that server and browser share: `{ '/views.js': new URL('./views.ts',
+   * import.meta.url) }`. TypeScript is served without its types, and what they import from `lockstep/live/browser`, `lockstep/live/views` and
+   * `idiomorph` leads to the files that are served here. @default none
+   */
+  readonly modules?: Readonly<Record<string, URL>>
 }
 
 export interface BrowserFiles {
@@ -28,12 +34,15 @@ export interface BrowserFiles {
 
 /** Makes what serves the browser module. Errors: `invalid-option`. */
 export function createBrowserFiles(options: BrowserFilesOptions = {}): BrowserFiles {
-  checkOptions('createBrowserFiles', options, { path: true })
-  const { path = '/live' } = options
+  checkOptions('createBrowserFiles', options, { path: true, modules: true })
+  const { path = '/live', modules = {} } = options
   const readers = new Map<string, () => string>(
     browserFileNames.map(name => [`${path}/${name}`, () => readBrowserFile(name)]),
   )
   readers.set(`${path}/idiomorph.js`, readIdiomorph)
+  for (const [url, file] of Object.entries(modules)) {
+    readers.set(url, () => pointImports(readJavaScript(file), path))
+  }
   /** What was read once: text and tag. */
   const files = new Map<string, { readonly text: string; readonly etag: string }>()
 
@@ -72,6 +81,23 @@ export function createBrowserFiles(options: BrowserFilesOptions = {}): BrowserFi
       return true
     },
   }
+}
+
+const packageNames: Readonly<Record<string, string>> = {
+  'lockstep/live/browser': 'live.js',
+  'lockstep/live/views': 'views.js',
+  idiomorph: 'idiomorph.js',
+}
+
+/** A browser does not know packages; it is led to the files beside the bridge. */
+function pointImports(text: string, path: string): string {
+  return text.replace(
+    /(\bfrom\s*|\bimport\s*\(?\s*)(['"])([\w/-]+)\2/g,
+    (all, before: string, _quote, name: string) => {
+      const file = Object.hasOwn(packageNames, name) ? packageNames[name] : undefined
+      return file === undefined ? all : `${before}'${path}/${file}'`
+    },
+  )
 }
 
 function readIdiomorph(): string {

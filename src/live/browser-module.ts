@@ -68,7 +68,8 @@ function squeeze(text: string): string {
   return parts.join('').trimStart()
 }
 
-function readJavaScript(file: URL): string {
+/** Reads a source as JavaScript: of TypeScript the types are taken out, which it must allow (erasable syntax). */
+export function readJavaScript(file: URL): string {
   const text = readFileSync(file, 'utf8')
   if (!file.pathname.endsWith('.ts')) return text
   const { emitWarning } = process

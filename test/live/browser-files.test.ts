@@ -32,7 +32,10 @@ test('each file is a module that stands for itself, and loads no other than thos
 })
 
 test('they are served with a tag, beside nothing else', async () => {
-  const files = createBrowserFiles({ path: '/my/live' })
+  const files = createBrowserFiles({
+    path: '/my/live',
+    modules: { '/views.js': new URL('../../examples/demo/pages/views.ts', import.meta.url) },
+  })
   await using server = createServer((request, response) => {
     if (!files.handle(request, response)) response.writeHead(404).end()
   }).listen(0, '127.0.0.1')
@@ -48,6 +51,9 @@ test('they are served with a tag, beside nothing else', async () => {
     const again = await fetch(base + url, { headers: { 'if-none-match': etag }, cache: 'no-store' })
     assert.equal(again.status, 304)
   }
+  const own = await (await fetch(`${base}/views.js`)).text()
+  assert.match(own, /from '\/my\/live\/views\.js'/)
+  assert.doesNotMatch(own, /lockstep\/live|: States/)
   assert.equal((await fetch(`${base}/my/live/binding.js`)).status, 404)
   assert.equal((await fetch(base + files.live, { method: 'POST' })).status, 404)
   assert.throws(() => createBrowserFiles({ folder: '/x' } as never), { code: 'invalid-option' })

@@ -1,6 +1,5 @@
 /** The demo as `npm start` runs it: what it prints, that it answers, that it survives a kill, that it ends. */
 import assert from 'node:assert/strict'
-import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { createServer } from 'node:http'
@@ -11,52 +10,7 @@ import { type TestContext, test } from 'node:test'
 import { connectMqtt } from 'lockstep/broker'
 import type { JsonObject } from 'lockstep/contract'
 import { readFolder } from '../../examples/demo/settings.ts'
-
-interface Demo {
-  readonly process: ChildProcess
-  /** Resolves with the first match of the pattern in what was printed from now on, or was printed already. */
-  printed(pattern: RegExp): Promise<RegExpExecArray>
-  stop(signal: NodeJS.Signals): Promise<number | null>
-}
-
-function startDemo(t: TestContext, env: Record<string, string>): Demo {
-  const anyPort = { PORT: '0', USERS_PORT: '0', PROJECTS_PORT: '0', BUILDS_PORT: '0', MQTT_PORT: '0' }
-  const child = spawn(process.execPath, ['--conditions=lockstep-source', 'examples/demo/main.ts'], {
-    cwd: new URL('../..', import.meta.url),
-    env: { ...process.env, ...anyPort, ...env },
-    stdio: ['ignore', 'pipe', 'pipe'],
-  })
-  let output = ''
-  let onOutput: () => void = () => {}
-  const hear = (chunk: Buffer): void => {
-    output += chunk
-    onOutput()
-  }
-  child.stdout.on('data', hear)
-  child.stderr.on('data', hear)
-  const ended = once(child, 'exit') as Promise<[number | null]>
-  const stop = async (signal: NodeJS.Signals): Promise<number | null> => {
-    child.kill(signal)
-    return (await ended)[0]
-  }
-  t.after(() => stop('SIGTERM'))
-  return {
-    process: child,
-    stop,
-    async printed(pattern) {
-      for (;;) {
-        const match = pattern.exec(output)
-        if (match !== null) return match
-        const more = new Promise<void>(resolve => {
-          onOutput = resolve
-        })
-        const end = await Promise.race([more, ended])
-        if (end !== undefined && !pattern.test(output))
-          throw new Error(`The demo ended and never printed ${pattern}:\n${output}`)
-      }
-    },
-  }
-}
+import { startDemo } from '../support/demo-process.ts'
 
 async function temporaryFolder(t: TestContext): Promise<string> {
   const folder = await mkdtemp(join(tmpdir(), 'lockstep-demo-'))
@@ -75,7 +29,7 @@ test('npm start runs three services and a broker, survives the kill of a service
   assert.equal((await getJson(`${usersUrl}/johndoe`))['name'], 'John Doe')
   const health = await getJson(new URL('/health', usersUrl).href)
   assert.deepEqual([health['status'], health['broker']], ['ok', { connected: true }])
-  assert.match(await (await fetch(pagesUrl!)).text(), /<h1>Lockstep<\/h1>/)
+  assert.match(await (await fetch(pagesUrl!)).text(), /<h1>Projects<\/h1>/)
 
   const [, projectsUrl] = await first.printed(/projects +(http:\S+)/)
   const french = await getJson(`${projectsUrl}/sandbox?lang=fr&embed=owner,members`)

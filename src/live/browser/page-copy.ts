@@ -20,6 +20,8 @@ export interface LiveChange {
   readonly changes: JsonObject | undefined
   /** The id of the request that made the change, where one message told of exactly this change. */
   readonly cause: string | undefined
+  /** The position of the message that brought it. */
+  readonly position: string
 }
 
 /** What the page shows of resources when it begins, by path; a state only where the page asked for it. */
@@ -63,7 +65,7 @@ export class PageCopy implements States {
 
   /** Takes a message in; `undefined` where it is not news. */
   apply(message: ChangeMessage): LiveChange | undefined {
-    const { event, resource: path, version, cause } = message
+    const { event, resource: path, version, cause, id: position } = message
     const entry = this.entries.get(path)
     if (entry && version <= entry.version) return
     const isGone = event === 'deleted'
@@ -73,7 +75,7 @@ export class PageCopy implements States {
     if (changes && previous) state = applyMergePatch(previous, changes) as JsonObject
     // Patches of what is not held say nothing about what to hold.
     if (entry || !changes) this.entries.set(path, { version, state, isGone })
-    return { event, path, version, state, previous, changes, cause }
+    return { event, path, version, state, previous, changes, cause, position }
   }
 }
 

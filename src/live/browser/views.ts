@@ -17,12 +17,12 @@ export type { Held, States } from './page-copy.ts'
 export type View = (states: States, path: string) => Html
 
 /**
- * Turns the content of an element into that of another with as little change as it can, as `Idiomorph.morph` does.
+ * Makes nodes the content of an element with as little change as it can, as `Idiomorph.morph` does.
  * `ignoreActiveValue` asks it to leave the field alone in which the user is typing.
  */
 export type Morph = (
   element: Element,
-  content: Element,
+  content: DocumentFragment,
   options: { readonly morphStyle: 'innerHTML'; readonly ignoreActiveValue: true },
 ) => unknown
 
@@ -42,10 +42,8 @@ export function createViews(
   /** What each element's view read: resources and collections by path. */
   const reads = new WeakMap<Element, ReadonlySet<string>>()
   const fill: Views['fill'] = (element, content) => {
-    if (options.morph === undefined) return element.replaceChildren(content)
-    const next = element.cloneNode(false) as Element
-    next.append(content)
-    options.morph(element, next, { morphStyle: 'innerHTML', ignoreActiveValue: true })
+    if (options.morph === undefined) element.replaceChildren(content)
+    else options.morph(element, content, { morphStyle: 'innerHTML', ignoreActiveValue: true })
   }
   const renderOne = (element: HTMLElement, states: States): void => {
     const name = element.dataset['liveView']!

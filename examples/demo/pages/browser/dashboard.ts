@@ -1,0 +1,4 @@
+/** The pages that only follow. */
+import { follow } from './everywhere.ts'
+
+follow()
