@@ -83,29 +83,7 @@ export function createAccess(
   const { tickets, authorize } = options
   const leaseMs = checkCount('leaseMs', options.leaseMs ?? defaultLeaseMs, { min: 1_000, max: maxTimerMs })
   const maxQuestions = checkCount('maxQuestions', options.maxQuestions ?? 1_000)
-  /** Pages of the same audience that follow the same are asked about once. */
-  const questions = new Map<string, Promise<boolean>>()
-
-  async function ask(question: AccessQuestion): Promise<void> {
-    if (authorize === undefined) return
-    const key = JSON.stringify([question.audience, question.follow])
-    let answer = questions.get(key)
-    if (answer === undefined) {
-      if (questions.size >= maxQuestions) {
-        throw new LockstepError(
-          'overloaded',
-          `Over ${maxQuestions} questions to authorize are open. Try again shortly.`,
-        )
-      }
-      answer = (async () => await authorize(question))().finally(() => questions.delete(key))
-      questions.set(key, answer)
-    }
-    if ((await answer) === true) return
-    throw new LockstepError(
-      'access-denied',
-      'What the page follows may not be followed, or no longer. Load the page again.',
-    )
-  }
+  const ask = authorize === undefined ? async () => {} : createAsk(authorize, maxQuestions)
 
   /** `authorize` gives a lease of its own; without it a lease is as long as its ticket. */
   function lease(question: AccessQuestion, ticketMs: number): Lease {
@@ -151,6 +129,33 @@ export function createAccess(
       await ask(old)
       return { lease: lease({ audience: old.audience, follow: old.follow }, 0), ticket: tickets?.issue(old) }
     },
+  }
+}
+
+/** Asks `authorize`; pages of the same audience that follow the same are asked about once. Errors: `access-denied`, `overloaded`. */
+function createAsk(
+  authorize: NonNullable<AccessOptions['authorize']>,
+  maxQuestions: number,
+): (question: AccessQuestion) => Promise<void> {
+  const open = new Map<string, Promise<boolean>>()
+  return async ({ audience, follow }) => {
+    const key = JSON.stringify([audience, follow])
+    let answer = open.get(key)
+    if (answer === undefined) {
+      if (open.size >= maxQuestions) {
+        throw new LockstepError(
+          'overloaded',
+          `Over ${maxQuestions} questions to authorize are open. Try again shortly.`,
+        )
+      }
+      answer = (async () => await authorize({ audience, follow }))().finally(() => open.delete(key))
+      open.set(key, answer)
+    }
+    if ((await answer) === true) return
+    throw new LockstepError(
+      'access-denied',
+      'What the page follows may not be followed, or no longer. Load the page again.',
+    )
   }
 }
 
