@@ -5,7 +5,7 @@
  * without a turn of the event loop, so no read can come between and see what is not committed; and a reader
  * that shares the writer's page cache need not fetch again what each commit changed. PROTOCOL.md §7.
  */
-import { mkdirSync, statSync } from 'node:fs'
+import { existsSync, mkdirSync, statSync } from 'node:fs'
 import { dirname } from 'node:path'
 import { DatabaseSync, type StatementSync } from 'node:sqlite'
 import { setTimeout as delay } from 'node:timers/promises'
@@ -166,7 +166,7 @@ function asLogRead<T>(read: () => T): T {
 export async function openStore(file: string): Promise<SqliteStore> {
   let database: DatabaseSync | undefined
   try {
-    mkdirSync(dirname(file), { recursive: true })
+    makeFolder(dirname(file))
     database = new DatabaseSync(file, { timeout: blockingTimeoutMs })
     await configure(database)
     await createTables(database, file)
@@ -179,10 +179,21 @@ export async function openStore(file: string): Promise<SqliteStore> {
     throw new LockstepError(
       notOurs ? 'invalid-option' : 'log-failed',
       notOurs
-        ? `The file ${quote(file, 200)} is not a SQLite database. Give another path.`
+        ? `The file ${quote(file, 200)} is not a SQLite database, or is damaged. Restore a backup, or give another path.`
         : `The database ${quote(file, 200)} cannot be opened: ${reason}. Check its path and its permissions.`,
       { cause: error },
     )
+  }
+}
+
+/** Folder after folder: Node's own way to make several never comes back where the file system refuses, as /proc does. */
+function makeFolder(folder: string): void {
+  if (existsSync(folder)) return
+  makeFolder(dirname(folder))
+  try {
+    mkdirSync(folder)
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error
   }
 }
 
