@@ -238,6 +238,14 @@ test('a port that is taken is said to be', async () => {
   )
 })
 
+test('an address that is none of this machine is a clear error', async () => {
+  await using api = await openTestService()
+  await assert.rejects(
+    openHttpServer(api.service, { port: 0, host: '192.0.2.1' }),
+    error => isLockstepError(error, 'invalid-option') && /"192\.0\.2\.1" port 0/.test(error.message),
+  )
+})
+
 test('what is no service, and options that are not known, open no server', async () => {
   await using api = await openTestService()
   const open = openHttpServer as (...values: unknown[]) => Promise<unknown>

@@ -12,6 +12,7 @@ import {
   createErrorReport,
   LockstepError,
   maxTimerMs,
+  quote,
   type ReportError,
 } from '../../contract/index.ts'
 import { Deadlines } from './deadlines.ts'
@@ -151,13 +152,7 @@ export async function openHttpServer(service: HttpHandler, options: HttpServerOp
   try {
     await once(server, 'listening')
   } catch (cause) {
-    const taken = (cause as NodeJS.ErrnoException).code === 'EADDRINUSE'
-    if (!taken) throw cause
-    throw new LockstepError(
-      'port-taken',
-      `Port ${port} on ${host} is taken. Stop the program that listens there, or choose another port.`,
-      { cause },
-    )
+    throw listenError(host, port, cause)
   }
   const address = server.address() as AddressInfo
   let closing: Promise<void> | undefined
@@ -180,6 +175,22 @@ export async function openHttpServer(service: HttpHandler, options: HttpServerOp
     close,
     [Symbol.asyncDispose]: () => close(),
   }
+}
+
+function listenError(host: string, port: number, cause: unknown): LockstepError {
+  const { code = String(cause) } = cause as NodeJS.ErrnoException
+  if (code === 'EADDRINUSE') {
+    return new LockstepError(
+      'port-taken',
+      `Port ${port} on ${host} is taken. Stop the program that listens there, or choose another port.`,
+      { cause },
+    )
+  }
+  return new LockstepError(
+    'invalid-option',
+    `The server cannot listen at ${quote(host)} port ${port} (${code}). Give an address of this machine and a port you may use.`,
+    { cause },
+  )
 }
 
 function checkHandler(where: string, service: HttpHandler): void {
