@@ -106,7 +106,11 @@ export const errorCodes: Readonly<Record<ErrorCode, ErrorEntry>> = {
     retry: true,
     title: 'A request with the same idempotency key is running',
   },
-  'body-too-large': { status: 413, retry: false, title: 'The body is over the limit' },
+  'body-too-large': {
+    status: 413,
+    retry: false,
+    title: 'The body, or what it would make, is over the limit',
+  },
   'unsupported-media-type': {
     status: 415,
     retry: false,
