@@ -1,6 +1,14 @@
 /** What options and arguments of the command line must look like. A wrong one is a usage error, said by commander. */
 import { InvalidArgumentError } from 'commander'
-import { checkTopicPrefix, isTopicFilter, type Marker, parseMarker } from 'lockstep/contract'
+import {
+  checkTopicPrefix,
+  isTopicFilter,
+  LockstepError,
+  type Marker,
+  parseMarker,
+  quote,
+} from 'lockstep/contract'
+import { describeBlockedPort, isBlockedPort } from './blocked-port.ts'
 
 export const defaultBrokerUrl = 'mqtt://127.0.0.1:1883'
 
@@ -12,21 +20,39 @@ export function parsePort(text: string): number {
   return port
 }
 
-export function parseRoot(text: string): string {
-  const root = text.replace(/\/+$/, '')
-  if (!isApiRoot(root)) throw new InvalidArgumentError('Give a path such as /api/v1.')
-  return root
+/** As {@link parsePort}, without those that no browser asks. */
+export function parseApiPort(text: string): number {
+  const port = parsePort(text)
+  if (isBlockedPort(port)) throw new InvalidArgumentError(describeBlockedPort(port))
+  return port
 }
 
-/** What stands before the paths of an API: nothing, or a path without a trailing slash. */
-export function isApiRoot(text: string): boolean {
-  return /^(\/[A-Za-z0-9._~-]+)*$/.test(text)
+export function parseRoot(text: string): string {
+  return asUsage(() => readRoot(text))
+}
+
+/** What stands before the paths of an API: nothing, or a path, which is taken without its trailing slash. Errors: `invalid-option`. */
+export function readRoot(text: string): string {
+  const root = text.replace(/\/+$/, '')
+  if (/^(\/[A-Za-z0-9._~-]+)*$/.test(root)) return root
+  throw new LockstepError(
+    'invalid-option',
+    `${quote(text)} cannot stand before paths. Give a path such as /api/v1.`,
+  )
 }
 
 export function parseTopicPrefix(text: string): string {
-  const prefix = text === '' || text.endsWith('/') ? text : `${text}/`
+  return asUsage(() => readTopicPrefix(text))
+}
+
+/** What stands before the topics: nothing, or levels, whose trailing slash may be left out. Errors: `invalid-option`. */
+export function readTopicPrefix(text: string): string {
+  return checkTopicPrefix(text === '' || text.endsWith('/') ? text : `${text}/`)
+}
+
+function asUsage<T>(read: () => T): T {
   try {
-    return checkTopicPrefix(prefix)
+    return read()
   } catch (error) {
     throw new InvalidArgumentError((error as Error).message)
   }

@@ -6,10 +6,11 @@
  */
 import { existsSync } from 'node:fs'
 import { mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import { LockstepError } from 'lockstep/contract'
 import { type ChangeLog, createMemoryLog, openSqliteLog, type ReportError } from 'lockstep/log'
+import { explainDataFailure, logFile } from './data-failure.ts'
 
 export interface DataFolder {
   /** Where it is; `undefined` where everything is in memory. */
@@ -21,7 +22,6 @@ export interface DataFolder {
   noteServed(routes: readonly string[]): Promise<void>
 }
 
-const logFile = 'lockstep.db'
 const recordFile = 'first-rows.json'
 /** Everything that is ever made here. The record goes last: without it nothing here counts as ours. */
 const ownFiles = [
@@ -53,33 +53,49 @@ export function createMemoryData(): DataFolder {
   }
 }
 
-/** Opens the folder, made where it is missing. Errors: `invalid-option`, `log-failed`; those of the file system. */
+/** Opens the folder, made where it is missing. Errors: `invalid-option`, `log-failed`. */
 export async function openDataFolder(folder: string, onError: ReportError): Promise<DataFolder> {
-  await mkdir(folder, { recursive: true })
-  const hasLog = existsSync(join(folder, logFile))
-  const record = hasLog ? await readRecord(folder) : undefined
-  if (hasLog && record === undefined) {
+  const file = join(folder, logFile)
+  const explain = (error: unknown): unknown => explainDataFailure(error, folder)
+  try {
+    await makeFolder(folder)
+    const hasLog = existsSync(file)
+    const record = await readRecord(folder)
+    if (hasLog || record === 'damaged') checkRecord(folder, record)
+    const served = new Set(record === 'damaged' ? [] : record?.collections)
+    // Two services on one log would take each other's messages for published, each on its own broker.
+    checkUnused(file)
+    // The record comes first, so that whatever is left by a crash is known to be ours.
+    if (!hasLog) await writeRecord(folder, [])
+    const log = await openSqliteLog({ file, onError: (error, context) => onError(explain(error), context) })
+    return {
+      folder,
+      log,
+      isNew: route => !served.has(route),
+      async noteServed(routes) {
+        if (routes.every(route => served.has(route))) return
+        for (const route of routes) served.add(route)
+        await writeRecord(folder, [...served].sort())
+      },
+    }
+  } catch (error) {
+    throw explain(error)
+  }
+}
+
+/** Without it nobody knows which collections have had their first rows. Errors: `invalid-option`. */
+function checkRecord(folder: string, record: Record | 'damaged' | undefined): void {
+  if (record === undefined) {
     throw new LockstepError(
       'invalid-option',
       `${folder} holds a ${logFile} without its ${recordFile}, so it is not clear what was served from it. Choose another folder with --data, or restore ${recordFile}.`,
     )
   }
-  const served = new Set(record?.collections)
-  // Two services on one log would take each other's messages for published, each on its own broker.
-  checkUnused(join(folder, logFile))
-  // The record comes first, so that whatever is left by a crash is known to be ours.
-  if (!hasLog) await writeRecord(folder, [])
-  const log = await openSqliteLog({ file: join(folder, logFile), onError })
-  return {
-    folder,
-    log,
-    isNew: route => !served.has(route),
-    async noteServed(routes) {
-      if (routes.every(route => served.has(route))) return
-      for (const route of routes) served.add(route)
-      await writeRecord(folder, [...served].sort())
-    },
-  }
+  if (record !== 'damaged') return
+  throw new LockstepError(
+    'invalid-option',
+    `${join(folder, recordFile)} is damaged, so it is not clear which collections have had their first rows. Restore it from a backup, or begin afresh with --reset; --data chooses another folder.`,
+  )
 }
 
 /**
@@ -87,17 +103,33 @@ export async function openDataFolder(folder: string, onError: ReportError): Prom
  * files are not ours, or a service has them open.
  */
 export async function resetDataFolder(folder: string): Promise<readonly string[]> {
-  const own = ownFiles.map(name => join(folder, name)).filter(existsSync)
-  if (own.length === 0) return []
-  if ((await readRecord(folder)) === undefined) {
-    throw new LockstepError(
-      'invalid-option',
-      `${folder} has no ${recordFile} of "lockstep serve", so nothing in it is deleted. Delete it yourself, or choose another folder with --data.`,
-    )
+  try {
+    const own = ownFiles.map(name => join(folder, name)).filter(existsSync)
+    if (own.length === 0) return []
+    const record = await readRecord(folder)
+    // A damaged record is known by what stands beside it.
+    const isOurs = record === 'damaged' ? existsSync(join(folder, logFile)) : record !== undefined
+    if (!isOurs) {
+      throw new LockstepError(
+        'invalid-option',
+        `${folder} has no ${recordFile} of "lockstep serve", so nothing in it is deleted. Delete it yourself, or choose another folder with --data.`,
+      )
+    }
+    checkUnused(join(folder, logFile))
+    for (const file of own) await rm(file, { force: true })
+    return own
+  } catch (error) {
+    throw explainDataFailure(error, folder)
   }
-  checkUnused(join(folder, logFile))
-  for (const file of own) await rm(file, { force: true })
-  return own
+}
+
+/** Folder after folder: Node's own way to make several never comes back from /proc. */
+async function makeFolder(folder: string): Promise<void> {
+  if (existsSync(folder)) return
+  await makeFolder(dirname(folder))
+  await mkdir(folder).catch(error => {
+    if (error.code !== 'EEXIST') throw error
+  })
 }
 
 /** SQLite leaves the WAL mode only where no other connection is open: so it knows what no list of processes does. */
@@ -119,13 +151,15 @@ function checkUnused(file: string): void {
   }
 }
 
-async function readRecord(folder: string): Promise<Record | undefined> {
+/** `'damaged'` where the file is there but is no record. */
+async function readRecord(folder: string): Promise<Record | 'damaged' | undefined> {
   try {
-    const record = JSON.parse(await readFile(join(folder, recordFile), 'utf8')) as Partial<Record>
-    const isOurs = record.about === about && Array.isArray(record.collections)
-    return isOurs ? (record as Record) : undefined
+    const record = JSON.parse(await readFile(join(folder, recordFile), 'utf8')) as Partial<Record> | null
+    const isOurs = record?.about === about && Array.isArray(record.collections)
+    return isOurs ? (record as Record) : 'damaged'
   } catch (error) {
-    if (error instanceof SyntaxError || (error as NodeJS.ErrnoException).code === 'ENOENT') return undefined
+    if (error instanceof SyntaxError) return 'damaged'
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined
     throw error
   }
 }

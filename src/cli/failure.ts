@@ -4,7 +4,7 @@
  * A user's mistake gives one sentence and never a stack trace; LOCKSTEP_DEBUG=1 adds the stack to any failure.
  */
 import { CommanderError } from 'commander'
-import { isLockstepError } from 'lockstep/contract'
+import { isLockstepError, type LockstepError } from 'lockstep/contract'
 import { paintError, printable, printNotice } from './terminal.ts'
 
 export const exitCodes = { ok: 0, failure: 1, usage: 2 } as const
@@ -19,18 +19,25 @@ export function reportFailure(error: unknown): number {
 
 /** One line about something that failed in the background. */
 export function reportInBackground(error: unknown, { stage }: { readonly stage: string }): void {
-  const text = isDebugging() || !(error instanceof Error) ? explain(error) : printable(error.message)
+  const isPlain = error instanceof Error && !isLockstepError(error) && !isDebugging()
+  const text = isPlain ? printable(error.message) : explain(error)
   printNotice(`${paintError('red', 'lockstep:')} ${printable(stage)}: ${text}`)
 }
 
 /** The error in words; with its stack and causes where LOCKSTEP_DEBUG is set. */
 export function explain(error: unknown): string {
   if (isDebugging()) return describeFully(error)
-  if (isLockstepError(error)) return error.message
+  if (isLockstepError(error)) return withReason(error)
   const message = printable(error instanceof Error && error.message !== '' ? error.message : String(error))
   return isSystemError(error)
     ? `${message}.`
     : `${message} (This is unexpected: set LOCKSTEP_DEBUG=1 for the stack.)`
+}
+
+/** A client is not told why the change log failed; this is where it is told. */
+function withReason({ code, message, cause }: LockstepError): string {
+  if (code !== 'log-failed' || !(cause instanceof Error) || message.includes(cause.message)) return message
+  return `The change log failed, and nothing was changed: ${printable(cause.message)}.`
 }
 
 function isDebugging(): boolean {

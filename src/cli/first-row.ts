@@ -117,5 +117,10 @@ function checkRow(id: string, state: JsonObject, resource: Resource<object>): re
   } catch (error) {
     return [{ pointer: '', detail: (error as Error).message }]
   }
+  const bytes = Buffer.byteLength(JSON.stringify(state))
+  if (bytes > resource.maxBodyBytes) {
+    const detail = `has ${bytes} bytes as JSON; ${resource.maxBodyBytes} are allowed, or it could never be changed over HTTP`
+    return [{ pointer: '', detail }]
+  }
   return resource.validate(state)
 }

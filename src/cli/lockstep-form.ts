@@ -5,33 +5,30 @@
  * Unknown members are faults: a misspelt setting must not be passed over.
  */
 import {
-  checkTopicPrefix,
   type Fault,
   isJsonObject,
   isLockstepError,
   type Json,
   type JsonObject,
+  LockstepError,
 } from 'lockstep/contract'
 import { defineResource, type Resource, type ResourceOptions } from 'lockstep/service'
-import { isApiRoot } from './argument.ts'
+import { readRoot, readTopicPrefix } from './argument.ts'
+import { describeBlockedPort, isBlockedPort } from './blocked-port.ts'
 import { type RowList, readFirstRows } from './first-row.ts'
 import { findSchemaFaults } from './schema-fault.ts'
 import type { ServedCollection, ServedContent, ServedSettings } from './served-content.ts'
 import { escapePointer } from './served-text.ts'
 import { suggest } from './suggestion.ts'
 
-/** What a setting must be; `undefined` where it is. */
-const settingChecks: Readonly<Record<keyof ServedSettings, (value: Json) => string | undefined>> = {
-  port: checkPort,
-  mqttPort: checkPort,
-  host: value => (isText(value) ? undefined : 'must be a host name or address, such as "127.0.0.1"'),
-  data: value => (isText(value) ? undefined : 'must be the path of a folder'),
-  root: value =>
-    typeof value === 'string' && isApiRoot(value)
-      ? undefined
-      : 'must be a path without a trailing slash, such as "/api/v1"',
-  topicPrefix: value =>
-    messageOf(() => checkTopicPrefix(typeof value === 'string' ? value : JSON.stringify(value))),
+/** What is taken for the value of a setting, as for an option of the same name. Errors: `invalid-option`. */
+const settingReaders: Readonly<Record<keyof ServedSettings, (value: Json) => string | number>> = {
+  port: readApiPort,
+  mqttPort: readPort,
+  host: value => readText(value, 'must be a host name or address, such as "127.0.0.1"'),
+  data: value => readText(value, 'must be the path of a folder'),
+  root: value => readRoot(typeof value === 'string' ? value : JSON.stringify(value)),
+  topicPrefix: value => readTopicPrefix(typeof value === 'string' ? value : JSON.stringify(value)),
 }
 const otherMembers = ['resources', '$schema']
 const resourceMembers = ['schema', 'languages', 'references', 'rows']
@@ -39,14 +36,16 @@ const resourceMembers = ['schema', 'languages', 'references', 'rows']
 /** Reads the file's value, which has an object as `resources`. */
 export function readLockstepForm(value: JsonObject): ServedContent {
   const faults: Fault[] = []
-  checkMembers(value, '', [...Object.keys(settingChecks), ...otherMembers], faults)
-  const settings: Record<string, Json> = {}
-  for (const [name, check] of Object.entries(settingChecks)) {
+  checkMembers(value, '', [...Object.keys(settingReaders), ...otherMembers], faults)
+  const settings: Record<string, string | number> = {}
+  for (const [name, read] of Object.entries(settingReaders)) {
     const setting = value[name]
     if (setting === undefined) continue
-    const detail = check(setting)
-    if (detail === undefined) settings[name] = setting
-    else faults.push({ pointer: `/${name}`, detail })
+    try {
+      settings[name] = read(setting)
+    } catch (error) {
+      faults.push({ pointer: `/${name}`, detail: messageFrom(error) })
+    }
   }
   const declared = value['resources'] as JsonObject
   const collections = Object.entries(declared).flatMap(([template, declaration]) => {
@@ -176,22 +175,20 @@ function checkMembers(value: JsonObject, pointer: string, known: readonly string
   }
 }
 
-function checkPort(value: Json): string | undefined {
-  const isPort = typeof value === 'number' && Number.isInteger(value) && value >= 0 && value <= 65_535
-  return isPort ? undefined : 'must be a port, 0 to 65535 (0 takes any free one)'
+function readPort(value: Json): number {
+  if (typeof value === 'number' && Number.isInteger(value) && value >= 0 && value <= 65_535) return value
+  throw new LockstepError('invalid-option', 'must be a port, 0 to 65535 (0 takes any free one)')
 }
 
-function isText(value: Json): boolean {
-  return typeof value === 'string' && value !== ''
+function readApiPort(value: Json): number {
+  const port = readPort(value)
+  if (isBlockedPort(port)) throw new LockstepError('invalid-option', describeBlockedPort(port))
+  return port
 }
 
-function messageOf(action: () => unknown): string | undefined {
-  try {
-    action()
-    return undefined
-  } catch (error) {
-    return messageFrom(error)
-  }
+function readText(value: Json, wanted: string): string {
+  if (typeof value === 'string' && value !== '') return value
+  throw new LockstepError('invalid-option', wanted)
 }
 
 function messageFrom(error: unknown): string {

@@ -3,49 +3,23 @@
  *
  * Ports are taken before anything is kept or deleted, so that a second start by mistake changes nothing.
  */
-import { dirname, join, relative, resolve } from 'node:path'
+import { relative } from 'node:path'
 import { type Command, Option } from 'commander'
-import { type Broker, connectMqtt, openEmbeddedBroker } from 'lockstep/broker'
-import { isLockstepError, LockstepError } from 'lockstep/contract'
-import { type HttpServer, openHttpServer } from 'lockstep/service'
-import { parseBrokerUrl, parsePort, parseRoot, parseTopicPrefix, showUrl } from './argument.ts'
+import type { Broker } from 'lockstep/broker'
+import { parseApiPort, parseBrokerUrl, parsePort, parseRoot, parseTopicPrefix } from './argument.ts'
+import { explainDataFailure } from './data-failure.ts'
 import { createMemoryData, type DataFolder, openDataFolder, resetDataFolder } from './data-folder.ts'
 import { reportInBackground } from './failure.ts'
 import { watchServedFile } from './file-watch.ts'
-import { describeSeeding, writeFirstRows } from './seeding.ts'
+import { describeSeeding, type Seeded, writeFirstRows } from './seeding.ts'
 import { formatBanner } from './serve-banner.ts'
+import { openServeBroker, openServeServer, reachable } from './serve-ports.ts'
 import { createReload } from './serve-reload.ts'
+import { combineSettings, listDifferences, type ServeOptions, type ServeSettings } from './serve-settings.ts'
 import { readServedFile, type ServedFile } from './served-file.ts'
 import { openServedSystem, type ServedSystem } from './served-system.ts'
 import { untilStopped } from './stop.ts'
 import { paintOut, printLine, printNotice, printWarning, surviveBrokenPipe } from './terminal.ts'
-
-interface ServeOptions {
-  readonly port?: number
-  readonly host?: string
-  readonly mqttPort?: number
-  readonly broker?: string
-  readonly root?: string
-  readonly topicPrefix?: string
-  readonly data?: string
-  readonly memory?: true
-  readonly reset?: true
-  readonly readOnly?: true
-}
-
-/** What holds once options, file and defaults are put together. */
-interface ServeSettings {
-  readonly port: number
-  readonly host: string
-  readonly mqttPort: number
-  readonly broker: string | undefined
-  readonly root: string
-  readonly topicPrefix: string
-  /** `undefined` keeps everything in memory. */
-  readonly data: string | undefined
-  readonly reset: boolean
-  readonly readOnly: boolean
-}
 
 const examples = `
 Examples:
@@ -63,7 +37,7 @@ export function declareServe(program: Command): void {
     .command('serve')
     .description('serve a mirrored API from a JSON or YAML file, with its broker')
     .argument('<file>', 'Lockstep\'s own form ("resources": …), or a json-server file')
-    .option('-p, --port <number>', 'port of the API; 0 takes any free one (default: 3000)', parsePort)
+    .option('-p, --port <number>', 'port of the API; 0 takes any free one (default: 3000)', parseApiPort)
     .option('--host <address>', 'address to listen at, for API and broker (default: "127.0.0.1")')
     .option('--mqtt-port <number>', 'port of the embedded broker (default: 1883)', parsePort)
     .addOption(
@@ -85,27 +59,23 @@ export function declareServe(program: Command): void {
 async function serve(path: string, options: ServeOptions): Promise<void> {
   surviveBrokenPipe()
   const file = await readServedFile(path)
-  const settings = combine(file, options)
+  const settings = combineSettings(file, options)
   const stop = untilStopped()
   await using opened = new AsyncDisposableStack()
-  const broker = opened.use(await openBroker(settings))
+  const { broker, url: brokerUrl } = await openServeBroker(settings)
+  opened.use(broker)
   const gate = Promise.withResolvers<ServedSystem>()
-  const server = opened.use(await openServer(settings, gate.promise))
-  const data = await openData(settings)
-  opened.use(data.log)
-  const seeded = await writeFirstRows(file.collections, data)
-  const resources = file.collections.map(({ resource }) => resource)
-  const { log } = data
-  const system = await openServedSystem(resources, { ...settings, log, broker, onError: reportInBackground })
-  opened.defer(() => system.close())
+  const server = opened.use(await openServeServer(settings, gate.promise))
+  const { data, seeded, system } = await openServing(file, settings, broker, opened)
   gate.resolve(system)
 
-  const brokerUrl = settings.broker === undefined ? embeddedUrl(broker) : showUrl(settings.broker)
   const apiUrl = reachable(server.url) + settings.root
   const banner = { ...settings, file, seeded, apiUrl, brokerUrl: reachable(brokerUrl), paint: paintOut }
   printLine(formatBanner(banner))
   warn(settings, [...file.notices, ...describeSeeding(seeded)])
-  const reload = createReload({ file, data, system })
+  const listWaiting = (next: ServedFile): string[] =>
+    listDifferences(settings, combineSettings(next, options))
+  const reload = createReload({ file, data, system, listWaiting })
   const unwatch = watchServedFile(file.path, () => void reload())
   // It may have changed since it was read.
   void reload()
@@ -119,65 +89,47 @@ async function serve(path: string, options: ServeOptions): Promise<void> {
   printLine('Stopped.')
 }
 
+interface Serving {
+  readonly data: DataFolder
+  readonly seeded: readonly Seeded[]
+  readonly system: ServedSystem
+}
+
+/** Opens what is kept, writes first rows and begins to serve. */
+async function openServing(
+  file: ServedFile,
+  settings: ServeSettings,
+  broker: Broker,
+  opened: AsyncDisposableStack,
+): Promise<Serving> {
+  const { data: folder } = settings
+  const explainData = (error: unknown): unknown =>
+    folder === undefined ? error : explainDataFailure(error, folder)
+  try {
+    const data = await openData(settings)
+    const { log } = data
+    opened.use(log)
+    const seeded = await writeFirstRows(file.collections, data)
+    const system = await openServedSystem(
+      file.collections.map(({ resource }) => resource),
+      {
+        ...settings,
+        log,
+        broker,
+        onError: (error, context) => reportInBackground(explainData(error), context),
+      },
+    )
+    opened.defer(() => system.close())
+    return { data, seeded, system }
+  } catch (error) {
+    throw explainData(error)
+  }
+}
+
 function warn({ host }: ServeSettings, notices: readonly string[]): void {
   for (const notice of notices) printWarning(notice)
   if (/^(localhost|127\..*|::1)$/.test(host)) return
   printWarning(`Whoever reaches ${host} can read and write: there is no login. --read-only refuses writes.`)
-}
-
-/** Where to go for an address that stands for all of them. */
-function reachable(url: string): string {
-  return url.replace('//0.0.0.0:', '//127.0.0.1:').replace('//[::]:', '//[::1]:')
-}
-
-function combine(file: ServedFile, options: ServeOptions): ServeSettings {
-  const { settings } = file
-  const folder = dirname(file.path)
-  const kept =
-    settings.data === undefined ? join(folder, '.lockstep', file.name) : resolve(folder, settings.data)
-  return {
-    port: options.port ?? settings.port ?? 3000,
-    host: options.host ?? settings.host ?? '127.0.0.1',
-    mqttPort: options.mqttPort ?? settings.mqttPort ?? 1883,
-    broker: options.broker,
-    root: options.root ?? settings.root ?? '',
-    topicPrefix: options.topicPrefix ?? settings.topicPrefix ?? '',
-    data: options.memory ? undefined : options.data === undefined ? kept : resolve(options.data),
-    reset: options.reset === true,
-    readOnly: options.readOnly === true,
-  }
-}
-
-async function openBroker({ broker, host, mqttPort }: ServeSettings): Promise<Broker> {
-  if (broker !== undefined) return connectMqtt(broker, { onError: reportInBackground })
-  try {
-    return await openEmbeddedBroker({ host, port: mqttPort, onError: reportInBackground })
-  } catch (error) {
-    const orUse = `with --mqtt-port; where a broker runs there, use it with --broker mqtt://${host}:${mqttPort}.`
-    throw withHint(error, orUse)
-  }
-}
-
-function embeddedUrl(broker: Broker): string {
-  return (broker as Broker & { readonly url: string }).url
-}
-
-/** Requests that come while all is being opened wait for it. */
-async function openServer({ host, port }: ServeSettings, system: Promise<ServedSystem>): Promise<HttpServer> {
-  try {
-    return await openHttpServer(
-      { owns: () => true, handle: async exchange => (await system).handle(exchange) },
-      { host, port },
-    )
-  } catch (error) {
-    throw withHint(error, 'with --port.')
-  }
-}
-
-/** Says with which option another port is chosen. */
-function withHint(error: unknown, hint: string): unknown {
-  if (!isLockstepError(error, 'port-taken')) return error
-  return new LockstepError('port-taken', `${error.message.replace(/\.$/, '')} ${hint}`, { cause: error })
 }
 
 async function openData({ data, reset }: ServeSettings): Promise<DataFolder> {

@@ -4,9 +4,9 @@
  * Two forms are read: Lockstep's own, which has a member `resources`, and a plain json-server file. A file is
  * taken whole or refused whole, with every fault.
  */
-import { readFile, stat } from 'node:fs/promises'
 import { basename, resolve } from 'node:path'
 import { type Fault, isJsonObject, LockstepError } from 'lockstep/contract'
+import { readFileText } from './file-text.ts'
 import { readJsonServerForm } from './json-server-form.ts'
 import { readLockstepForm } from './lockstep-form.ts'
 import type { ServedContent } from './served-content.ts'
@@ -24,24 +24,21 @@ export interface ServedFile extends Omit<ServedContent, 'faults'> {
 /** What is read into memory. YAML takes far longer to read than JSON. */
 const maxBytes = { json: 67_108_864, yaml: 4_194_304 } as const
 
-/** Reads and checks the file. Errors: `invalid-option` with all faults; those of the file system. */
+/** Reads and checks the file. Errors: `invalid-option` with all faults. */
 export async function readServedFile(file: string): Promise<ServedFile> {
   const path = resolve(file)
-  const name = basename(path)
-  const found = await stat(path, { throwIfNoEntry: false })
-  if (found === undefined || !found.isFile()) {
-    const what = found === undefined ? 'There is no file' : 'This is no file:'
-    throw new LockstepError('invalid-option', `${what} ${path}.`)
-  }
-  const { size } = found
-  const limit = /\.json$/i.test(name) ? maxBytes.json : maxBytes.yaml
-  if (size > limit) {
-    throw new LockstepError(
-      'invalid-option',
-      `${name} has ${size} bytes; ${limit} are allowed. ${limit === maxBytes.yaml ? 'Write it as JSON.' : 'Serve less, and POST the rest.'}`,
-    )
-  }
-  return parseServedFile(path, await readFile(path, 'utf8'))
+  const text = await readServedText(path)
+  if (text === undefined) throw new LockstepError('invalid-option', `There is no file ${path}.`)
+  return parseServedFile(path, text)
+}
+
+/** Reads the file's text; `undefined` where there is none. Errors: `invalid-option`. */
+export async function readServedText(path: string): Promise<string | undefined> {
+  const isJson = /\.json$/i.test(path)
+  return await readFileText(path, {
+    maxBytes: isJson ? maxBytes.json : maxBytes.yaml,
+    insteadOfMore: isJson ? 'Serve less, and POST the rest.' : 'Write it as JSON.',
+  })
 }
 
 /** As {@link readServedFile}, of a text that was read already. */

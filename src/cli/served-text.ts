@@ -27,6 +27,9 @@ export interface PlacedFault {
   readonly detail: string
 }
 
+const repeatedName =
+  'is here a second time; only one of both could be served. Put them together, or rename one'
+
 /** So many faults are shown; the others are counted. */
 export const shownFaults = 20
 
@@ -76,7 +79,7 @@ function parseJsonText(name: string, text: string): ServedText {
     const faults = repeated.slice(0, shownFaults).map(({ offset, names }) => ({
       place: placeIn(text, offset),
       pointer: names.map(name => `/${escapePointer(name)}`).join(''),
-      detail: 'is here a second time; only one of both could be served. Put them together, or rename one',
+      detail: repeatedName,
     }))
     throw refuseText(name, faults, repeated.length - faults.length)
   }
@@ -116,9 +119,9 @@ function parseYamlText(name: string, text: string): ServedText {
   const options = { lineCounter: lines, intAsBigInt: true, prettyErrors: false, logLevel: 'error' } as const
   const document: Document = parseDocument(text, options)
   const yaml: YamlText = { document, lines }
-  const faults: PlacedFault[] = [...document.errors, ...document.warnings].map(({ message, pos }) => ({
+  const faults: PlacedFault[] = [...document.errors, ...document.warnings].map(({ code, message, pos }) => ({
     place: placeInYaml(yaml, pos[0]),
-    detail: message,
+    detail: yamlDetails[code] ?? message,
   }))
   if (faults.length === 0) faults.push(...findForeignValues(yaml))
   if (faults.length > 0) {
@@ -129,9 +132,17 @@ function parseYamlText(name: string, text: string): ServedText {
       typeof value === 'bigint' ? Number(value) : value
     const value = JSON.parse(JSON.stringify(document.toJS(), toNumber) ?? 'null') as Json
     return { value, placeOf: pointer => findYamlPlace(yaml, splitPointer(pointer)) }
-  } catch (error) {
-    throw refuseText(name, [{ place: undefined, detail: (error as Error).message }])
+  } catch {
+    // What unfolds to far more than was written is all that is left to fail.
+    const detail = 'repeats too much by its aliases ("*name"). Write out what is meant'
+    throw refuseText(name, [{ place: undefined, detail }])
   }
+}
+
+/** Where the parser speaks to programmers, or of one of both keys only. */
+const yamlDetails: Readonly<Record<string, string>> = {
+  MULTIPLE_DOCS: 'begins a second document. A served file is one: take out the line "---", or make two files',
+  DUPLICATE_KEY: repeatedName,
 }
 
 function placeInYaml({ lines }: YamlText, offset: number | undefined): Place {
@@ -160,7 +171,13 @@ function findYamlPlace(yaml: YamlText, names: readonly string[]): Place | undefi
 /** Numbers that JSON would change or not take, keys that are no text, references to nothing. */
 function findForeignValues(yaml: YamlText): PlacedFault[] {
   const faults: PlacedFault[] = []
+  const around: unknown[] = []
   const visit = (node: unknown, pointer: string): void => {
+    around.push(node)
+    look(node, pointer)
+    around.pop()
+  }
+  const look = (node: unknown, pointer: string): void => {
     const refuse = (at: Node, detail: string): void => {
       faults.push({ place: placeInYaml(yaml, at.range?.[0]), pointer, detail })
     }
@@ -172,8 +189,10 @@ function findForeignValues(yaml: YamlText): PlacedFault[] {
     } else if (isSeq(node)) {
       for (const [index, item] of node.items.entries()) visit(item, `${pointer}/${index}`)
     } else if (isAlias(node)) {
-      if (node.resolve(yaml.document) === undefined)
-        refuse(node, `names the anchor ${node.source}, which is not there`)
+      const target = node.resolve(yaml.document)
+      if (target === undefined) refuse(node, `names the anchor ${node.source}, which is not there`)
+      else if (around.includes(target))
+        refuse(node, `is the alias of what it stands in, *${node.source}, without an end`)
     } else if (isScalar(node) && isForeignNumber(node.value)) {
       refuse(
         node,

@@ -1,6 +1,7 @@
 /** What is read from a served file: rows with ids, and every fault with its line and JSON Pointer. */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import { isBlockedPort } from '../../src/cli/blocked-port.ts'
 import { parseServedFile } from '../../src/cli/served-file.ts'
 
 const read = (name: string, text: string): ReturnType<typeof parseServedFile> =>
@@ -68,13 +69,18 @@ test('a key that is there twice is a fault in JSON as in YAML, since one of both
 test('a text that is not YAML, or says what JSON cannot, is said with its line and column', () => {
   const cases: readonly (readonly [text: string, fault: string])[] = [
     ['a:\n\t- id: 1', '2:1 Tabs are not allowed as indentation'],
-    ['a: []\na: []', '2:1 Map keys must be unique'],
+    ['a: []\na: []', '2:1 is here a second time'],
     ['a:\n  - n: .inf', '2:8 /a/0/n is .inf, which cannot be held exactly'],
     ['a:\n  - n: 12345678901234567890', '2:8 /a/0/n is 12345678901234567890, which'],
     ['a: [*b]', '1:5 /a/0 names the anchor b, which is not there'],
     ['a: !!odd 1', '1:4 Unresolved tag'],
     ['? [1]\n: 2', '1:3 has a key that is neither a text nor a number'],
-    ['a: []\n---\nb: []', '2:1 '],
+    ['a: []\n---\nb: []', '2:1 begins a second document'],
+    ['a: &x [*x]', '1:8 /a/0 is the alias of what it stands in, *x'],
+    [
+      `a: &a [1,1,1,1,1,1,1,1,1]\n${[...'bcde'].map((name, index) => `${name}: &${name} [${`*${'abcd'[index]},`.repeat(9)}]`).join('\n')}`,
+      'a.yaml repeats too much by its aliases',
+    ],
     ['', 'a.yaml must be an object'],
   ]
   for (const [text, fault] of cases) {
@@ -104,7 +110,7 @@ test('every fault of the own form is said: settings, templates, schemas, rows', 
 port: 99999
 host: ""
 root: api/
-topicPrefix: acme
+topicPrefix: a+c
 resources:
   people:
     schema:
@@ -128,7 +134,7 @@ resources:
       '1:1 /prt is not known',
       '2:1 /port must be a',
       '3:1 /host must be a',
-      '4:1 /root must be a',
+      '4:1 /root "api/" cannot stand',
       '5:1 /topicPrefix The topic prefix',
       '9:7 /resources/people/schema/requierd is no keyword',
       '10:7 /resources/people/schema/type is "objekt", which',
@@ -143,6 +149,28 @@ resources:
       '21:3 /resources/odd must be an',
     ],
   )
+})
+
+test('root and topicPrefix are taken as the options of these names are', () => {
+  const { settings } = read('a.yaml', 'root: /api/\ntopicPrefix: acme\nresources: { a: {} }')
+  assert.deepEqual(settings, { root: '/api', topicPrefix: 'acme/' })
+})
+
+test('a row that is larger than a body may be is a fault, since no PATCH could ever change it', () => {
+  const [fault = ''] = faultsOf('a.json', JSON.stringify({ a: [{ id: 'x', text: 'x'.repeat(1_048_576) }] }))
+  assert.match(fault, /^1:7 \/a\/0 has 1048596 bytes as JSON; 1048576 are allowed/)
+})
+
+test('a port that no browser asks is a fault', async () => {
+  assert.match(
+    faultsOf('a.yaml', 'port: 6000\nresources: { a: {} }')[0]!,
+    /\/port Browsers and fetch never ask/,
+  )
+  for (let port = 1; port < 11_000; port++) {
+    if (!isBlockedPort(port)) continue
+    const error = await fetch(`http://127.0.0.1:${port}`).catch((error: Error) => error)
+    assert.match(String((error as Error).cause), /bad port/, String(port))
+  }
 })
 
 test('nested resources need their parent, and their rows a row above them', () => {
