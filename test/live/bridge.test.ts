@@ -177,6 +177,21 @@ test('what the broker loses comes from the feed, and nothing is told out of orde
   assert.ok(bridge.health().streams['people']!.seq === 4)
 })
 
+test('a head alone makes the bridge look for what the broker never brought', async () => {
+  await using scene = await openScene()
+  const broker = scene.hub.connect()
+  const subscribe = broker.subscribe.bind(broker)
+  broker.subscribe = (filters, listener) =>
+    subscribe(filters, delivery => {
+      if (delivery.topic.startsWith('lockstep/head/')) listener(delivery)
+    })
+  const { url } = await scene.open({ sources: [{ api: scene.service.service, streams: ['people'], broker }] })
+  await using page = await connectSocket(url, hello(['/people'], await scene.marker()))
+  await page.type('live')
+  await scene.write('ann')
+  assert.deepEqual(namesOf(await page.messages(1)), ['ann'])
+})
+
 test('changes that come together are told together, and once', async () => {
   await using scene = await openScene()
   const { url, bridge } = await scene.open()
