@@ -81,7 +81,11 @@ class Page implements LivePage {
   constructor(tag: Tag, options: LiveOptions) {
     this.#options = options
     this.#take(tag)
-    this.#writer = new PageWriter(options.views, error => this.#fail(error, 'document'))
+    this.#writer = new PageWriter(
+      () => this.#copy,
+      options.views,
+      error => this.#fail(error, 'document'),
+    )
     this.#connection = new Connection({
       url: () => new URL(this.#tag.live, document.baseURI),
       hello: () => this.#hello(),
@@ -161,7 +165,7 @@ class Page implements LivePage {
       const change = this.#copy.apply(message)
       if (!change) continue
       if (this.status.name !== 'live') this.#changes++
-      this.#writer.add(change, this.#copy)
+      this.#writer.add(change)
       this.#run('onChange', () => this.#options.onChange?.(change))
     }
     if (this.#copy.entries.size > maxHeldResources) {
@@ -224,7 +228,7 @@ class Page implements LivePage {
   }
 
   #show(): boolean {
-    this.#writer.writeAll(this.#copy)
+    this.#writer.writeAll()
     this.#reason = 'refreshed'
     this.#run('onRefreshed', () => this.#options.onRefreshed?.(this))
     return [...this.#copy.entries.values()].every(({ state, isGone }) => state || isGone)

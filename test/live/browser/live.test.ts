@@ -115,6 +115,7 @@ test('a gap that cannot be bridged is mended by one refresh', { skip }, async ()
   assert.equal(scene.renderCount, 2)
   await patch(scene, { name: 'Later' })
   await untilText(tab, 'h1', 'Later')
+  await untilText(tab, '#person-1', 'Later')
   assert.deepEqual(await read(tab, window => window.errors), [])
 })
 
