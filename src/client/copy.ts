@@ -6,7 +6,13 @@
  * fetched. A copy is changed in place, since it may hold hundreds of thousands; where it is kept, in memory or in a
  * file, is no matter of this rule. PROTOCOL.md §6.3.
  */
-import { applyMergePatch, type ChangeMessage, isEqualJson, type JsonObject } from '../contract/index.ts'
+import {
+  applyMergePatch,
+  type ChangeMessage,
+  isEqualJson,
+  type JsonObject,
+  type LockstepError,
+} from '../contract/index.ts'
 
 /** What is known of a resource that is not there. */
 export interface Tombstone {
@@ -34,7 +40,10 @@ export interface Copy {
 
 /** A baseline on its way into a copy. */
 export interface IncomingContent {
-  add(items: Iterable<{ readonly id: string; readonly version: number; readonly state: JsonObject }>): void
+  /** Gives what kept them from being held; then the content is not used any more. */
+  add(
+    items: Iterable<{ readonly id: string; readonly version: number; readonly state: JsonObject }>,
+  ): LockstepError | undefined
   /** Makes the copy what was added, as {@link replaceContent}; `many` where the differences are too many to tell. */
   install(seq: number, isSameEpoch: boolean): readonly Difference[] | 'many'
 }
@@ -88,6 +97,7 @@ export function createCopy(): Copy {
             content.states.set(id, state)
             content.versions.set(id, version)
           }
+          return undefined
         },
         install: (seq, isSameEpoch) => replaceContent(copy, { ...content, seq }, isSameEpoch),
       }

@@ -5,7 +5,7 @@
  * PROTOCOL.md §6.5, §6.8.
  */
 import { formatPosition, isLockstepError, type LockstepError } from '../contract/index.ts'
-import { buryResource, type Difference, heldVersion, putState } from './copy.ts'
+import { buryResource, type Difference, heldVersion, putState, replaceContent } from './copy.ts'
 import {
   type FollowerData,
   type Incoming,
@@ -103,7 +103,13 @@ export function takeItems(
   m.attempts = 0
   const incoming = begun ?? beginContent(m, page, question, isOld)
   m.incoming = incoming
-  incoming.content.add(page.items)
+  const failure = incoming.content.add(page.items)
+  if (failure !== undefined) {
+    m.incoming = undefined
+    refuseWaits(step, failure)
+    retry(step)
+    return
+  }
   incoming.next = page.next
   if (page.next === undefined) install(step, incoming)
   else ask(step)
@@ -149,7 +155,8 @@ function adopt(
   const differences = replace(isSameEpoch)
   const position = formatPosition({ stream: m.stream, epoch, seq })
   if (!isSameEpoch) {
-    if (m.epoch !== undefined && m.epoch !== epoch) retire(step, m.epoch)
+    const left = m.epoch ?? m.lostEpoch
+    if (left !== undefined && left !== epoch) retire(step, left)
     Object.assign(m, { epoch, position: 0, cursor: 0, ahead: 0, claim: 0, lastHeadSeq: 0, feedHead: 0 })
     // An ordered source goes on in numbers that are over.
     m.isListening = false
@@ -225,17 +232,14 @@ function isBehindCopy({ copy, id }: FollowerData, answer: ResourceAnswer): boole
   return answer.version < held || (answer.version === held && !copy.states.has(id))
 }
 
-function compareResource(
-  { m }: Step,
-  answer: ResourceAnswer,
-  isSameEpoch: boolean,
-): readonly Difference[] | 'many' {
+function compareResource({ m }: Step, answer: ResourceAnswer, isSameEpoch: boolean): readonly Difference[] {
   const { copy, id } = m
   if (answer.found === 'same') return []
   if (answer.found === 'absent' && isSameEpoch && !copy.states.has(id)) return []
-  const content = copy.beginContent()
-  if (answer.found === 'whole') content.add([{ id, version: answer.version, state: answer.state }])
-  return content.install(answer.seq, isSameEpoch)
+  const isWhole = answer.found === 'whole'
+  const states = new Map(isWhole ? [[id, answer.state]] : [])
+  const versions = new Map(isWhole ? [[id, answer.version]] : [])
+  return replaceContent(copy, { states, versions, seq: answer.seq }, isSameEpoch)
 }
 
 /** Takes the resource for which the queue waits, and goes on. */
@@ -282,7 +286,9 @@ export function takeFailure(
     takeGone(step)
     return
   }
-  if (isLockstepError(error, 'api-refused')) refuseWaits(step, error)
+  if (isLockstepError(error, 'api-refused') || isLockstepError(error, 'replica-failed')) {
+    refuseWaits(step, error)
+  }
   if (isLockstepError(error, 'position-ahead')) {
     m.olderSince = Math.min(m.olderSince, now)
     if (now - m.olderSince > limits.disbeliefMs) m.wantsBaseline = true
@@ -302,5 +308,5 @@ function openQuestion(m: FollowerData, generation: number): OpenQuestion | undef
 /** Of the same epoch and before what the copy may hold, or of an epoch that was left. */
 function isOlder(step: Step, { epoch, seq }: { epoch: string; seq: number }): boolean {
   const { m } = step
-  return epoch === m.epoch ? seq < m.ahead : isRetired(step, epoch)
+  return epoch === (m.epoch ?? m.lostEpoch) ? seq < m.ahead : isRetired(step, epoch)
 }

@@ -144,6 +144,8 @@ export type FollowerEvent =
       readonly timeoutMs: number
     }
   | { readonly type: 'tick' }
+  /** What was held is no more: all begins anew. */
+  | { readonly type: 'lost' }
   | { readonly type: 'close' }
 
 /** What a follower wants done, in order. */
@@ -259,6 +261,8 @@ export interface FollowerData {
   state: FollowerState
   /** The epoch of the copy; `undefined` before the first baseline. */
   epoch: string | undefined
+  /** The epoch of a copy that was lost: nothing older than it was is taken in its place. */
+  lostEpoch: string | undefined
   /** Every change up to here is in the copy: what is claimed. */
   position: number
   /** Where the feed goes on. Above the position while latest states are taken in, which are complete only at the head. */
@@ -344,6 +348,7 @@ export function createFollowerData(settings: FollowerSettings): FollowerData {
     // What was kept is shown at once. How old it may be is known; whether it is up to date, only the API can tell.
     state: kept === undefined ? 'connecting' : 'catching-up',
     epoch: undefined,
+    lostEpoch: undefined,
     position: 0,
     cursor: 0,
     ahead: 0,

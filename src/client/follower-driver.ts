@@ -78,7 +78,7 @@ export class FollowerDriver {
     this.#replica = replica
     const { copy, kept } = replica ?? {}
     this.data = createFollowerData({ path: target, isOrdered: ports.isOrdered, copy, kept })
-    replica?.attach(this.data)
+    replica?.attach(this.data, () => this.#loseCopy())
     if (followerChannel.hasSubscribers) this.#tellStatus(statusOf(this.data))
   }
 
@@ -98,47 +98,69 @@ export class FollowerDriver {
   }
 
   /** Resolves when the machine says that the call is served. */
-  call(call: FollowerCall): Promise<void> {
+  async call(call: FollowerCall): Promise<void> {
+    // A new baseline that cannot be kept is better refused than waited for.
+    if (call.type === 'refresh' && this.#replica !== undefined && this.data.state !== 'closed') {
+      const failure = this.#replica.save({ isProbe: true })
+      if (failure !== undefined && !this.#replica.isLost) throw failure
+    }
     const token = ++this.#token
     const { promise, resolve, reject } = Promise.withResolvers<void>()
     this.#calls.set(token, { resolve, reject })
     this.#hear({ ...call, token })
-    return promise
+    return await promise
   }
 
   #hear(event: FollowerEvent): void {
     this.#events.push(event)
     if (this.#isRunning) return
     this.#isRunning = true
-    const { clock, random } = this.#ports
     for (let next = this.#events.shift(); next !== undefined; next = this.#events.shift()) {
-      try {
-        const event = this.#prepare(next)
-        for (const effect of stepFollower(this.data, event, { now: clock.now(), random }))
-          this.#perform(effect)
-      } catch (error) {
-        this.#fail(error)
-      }
+      const effects: Effect[] = []
+      this.#try(() => this.#step(next, effects))
+      for (const effect of effects) this.#try(() => this.#perform(effect))
     }
     this.#isRunning = false
     this.#setTimer()
     this.#keep()
   }
 
+  #step(event: FollowerEvent, effects: Effect[]): void {
+    const { clock, random } = this.#ports
+    if (event.type === 'lost') this.#replica!.renew()
+    stepFollower(this.data, this.#prepare(event), { now: clock.now(), random, effects })
+  }
+
   /** What may replace the whole copy needs a file that holds the present one. */
   #prepare(event: FollowerEvent): FollowerEvent {
-    if (event.type !== 'items' && event.type !== 'resource') return event
-    if (this.#replica === undefined || this.#replica.save()) return event
-    return { type: 'failed', generation: event.generation, error: unsaved }
+    if (event.type !== 'items') return event
+    const error = this.#replica?.save()
+    return error === undefined ? event : { type: 'failed', generation: event.generation, error }
+  }
+
+  #try(action: () => void): void {
+    try {
+      action()
+    } catch (error) {
+      this.#fail(error)
+    }
   }
 
   #fail(error: unknown): void {
-    const isBroken = this.#replica !== undefined && isLockstepError(error, 'replica-failed')
-    this.#report(error, isBroken ? 'replica' : 'follower')
-    if (!isBroken) return
-    // In the middle of a step: what is in memory cannot be relied on.
-    this.#replica!.abandon(error)
-    this.#listener.onBroken()
+    if (this.#replica === undefined || !isLockstepError(error, 'replica-failed')) {
+      this.#report(error, 'follower')
+    } else if (this.#replica.isLost) {
+      // In the middle of a step: nothing else may happen before.
+      this.#events.unshift({ type: 'lost' })
+    } else {
+      this.#report(error, 'replica')
+      this.#replica.abandon()
+      this.#listener.onBroken()
+    }
+  }
+
+  #loseCopy(): void {
+    if (this.#replica!.isLost && this.data.state !== 'closed') this.#hear({ type: 'lost' })
   }
 
   #keep(): void {
@@ -282,9 +304,6 @@ export class FollowerDriver {
     this.#ports.onError(error, { stage })
   }
 }
-
-/** Told to the machine only: `onError` has heard why. */
-const unsaved = new LockstepError('replica-failed', 'The replica cannot be written.')
 
 function toLockstepError(reason: unknown): LockstepError {
   if (isLockstepError(reason)) return reason

@@ -35,12 +35,13 @@ type Handler<T extends EventType> = (step: Step, event: EventOf<T>) => void
 type Row = { readonly [T in EventType]: Handler<T> }
 
 /** These say the same in each state that is not the end. */
-const always: Pick<Row, 'page' | 'items' | 'resource' | 'failed' | 'refresh' | 'close'> = {
+const always: Pick<Row, 'page' | 'items' | 'resource' | 'failed' | 'refresh' | 'lost' | 'close'> = {
   page: (step, { generation, interval }) => takePage(step, generation, interval),
   items: takeItems,
   resource: (step, { generation, answer }) => takeResource(step, generation, answer),
   failed: takeFailure,
   refresh: beginRefresh,
+  lost: beginAnew,
   close,
 }
 
@@ -126,17 +127,20 @@ const table: Readonly<Record<FollowerState, Row>> = {
     refresh: refuseClosed,
     'at-least': refuseClosed,
     tick: ignore,
+    lost: ignore,
     close: ignore,
   },
 }
 
-/** Lets an event happen at `now`; gives what is to be done, in order. `random` gives numbers in [0, 1). */
+/**
+ * Lets an event happen at `now`; gives what is to be done, in order. `random` gives numbers in [0, 1). A copy that
+ * cannot be read throws; `effects` then has what is to be done all the same.
+ */
 export function stepFollower(
   m: FollowerData,
   event: FollowerEvent,
-  { now, random }: { now: number; random: () => number },
+  { now, random, effects = [] }: { now: number; random: () => number; effects?: Effect[] },
 ): readonly Effect[] {
-  const effects: Effect[] = []
   const handler = table[m.state][event.type] as Handler<EventType>
   handler({ m, now, random, effects }, event)
   return effects
@@ -309,6 +313,24 @@ function fallSilent(step: Step): void {
   if (m.state === 'connecting' || m.state === 'refreshing') return
   enter(step, 'stale')
   plan(step, now + (random() * limits.spreadMs) / 2)
+}
+
+/** The copy is lost, whatever was being done with it: as at first, but the source stays, and who waits goes on waiting. */
+function beginAnew(step: Step): void {
+  const { m, effects } = step
+  const lostEpoch = m.epoch ?? m.lostEpoch
+  Object.assign(m, { epoch: undefined, lostEpoch, position: 0, cursor: 0, confirmedAt: undefined })
+  m.question = m.incoming = m.queue = m.pushed = undefined
+  m.attempts = m.claim = m.feedHead = 0
+  m.isCertain = m.mustRelisten = m.wantsBaseline = false
+  m.deadlines.hole = m.deadlines.head = m.deadlines.patience = never
+  effects.push({ type: 'abort' })
+  if (m.isOrdered) {
+    effects.push({ type: 'unlisten' })
+    loseSource(step)
+  }
+  enter(step, 'connecting')
+  ask(step)
 }
 
 function close(step: Step): void {

@@ -5,9 +5,8 @@
  * PROTOCOL.md §6.3, §6.9.
  */
 import type { DatabaseSync } from 'node:sqlite'
-import { isEqualJson, type JsonObject } from '../contract/index.ts'
+import { isEqualJson, isLockstepError, type JsonObject, type LockstepError } from '../contract/index.ts'
 import { type Difference, type IncomingContent, maxTombstones } from './copy.ts'
-import { asReplicaFailure } from './replica-file.ts'
 
 /** More differences are not told one by one. */
 const maxDifferences = 1_000
@@ -15,7 +14,6 @@ const maxDifferences = 1_000
 /** What the content needs of its copy. */
 interface ContentTarget {
   readonly database: DatabaseSync
-  readonly file: string
   readonly generation: number
   readonly tombstones: Map<
     string,
@@ -25,6 +23,7 @@ interface ContentTarget {
   remove(id: string): void
   show(generation: number): void
   transact(action: () => void): void
+  read<T>(action: () => T): T
 }
 
 interface Pair {
@@ -44,33 +43,42 @@ export class StoredContent implements IncomingContent {
     this.generation = generation
   }
 
-  add(items: Iterable<{ readonly id: string; readonly version: number; readonly state: JsonObject }>): void {
+  add(
+    items: Iterable<{ readonly id: string; readonly version: number; readonly state: JsonObject }>,
+  ): LockstepError | undefined {
     const { database } = this.#copy
-    const put = database.prepare(
-      'INSERT OR REPLACE INTO lockstep_row (generation, id, version, state) VALUES (?, ?, ?, ?)',
-    )
-    this.#copy.transact(() => {
-      for (const { id, version, state } of items) put.run(this.generation, id, version, JSON.stringify(state))
-    })
+    try {
+      this.#copy.transact(() => {
+        const put = database.prepare(
+          'INSERT OR REPLACE INTO lockstep_row (generation, id, version, state) VALUES (?, ?, ?, ?)',
+        )
+        for (const { id, version, state } of items)
+          put.run(this.generation, id, version, JSON.stringify(state))
+      })
+      return undefined
+    } catch (error) {
+      if (isLockstepError(error, 'replica-failed')) return error
+      throw error
+    }
   }
 
   /** The caller has saved what the copy holds. */
   install(seq: number, isSameEpoch: boolean): readonly Difference[] | 'many' {
+    return this.#copy.read(() => this.#replace(seq, isSameEpoch))
+  }
+
+  #replace(seq: number, isSameEpoch: boolean): readonly Difference[] | 'many' {
     const copy = this.#copy
-    try {
-      const kept = isSameEpoch ? this.#findKept() : []
-      const dropped = isSameEpoch ? this.#findDropped() : new Set<string>()
-      if (!isSameEpoch) copy.tombstones.clear()
-      const gone = this.#findGone(isSameEpoch, seq)
-      const changed = this.#findChanged(isSameEpoch, dropped)
-      copy.show(this.generation)
-      for (const { id, version, state } of kept) copy.put(id, version, JSON.parse(state) as JsonObject)
-      for (const id of dropped) copy.remove(id)
-      const isMany = gone === 'many' || changed === 'many' || gone.length + changed.length > maxDifferences
-      return isMany ? 'many' : [...gone, ...changed]
-    } catch (error) {
-      throw asReplicaFailure(error, copy.file, 'read')
-    }
+    const kept = isSameEpoch ? this.#findKept() : []
+    const dropped = isSameEpoch ? this.#findDropped() : new Set<string>()
+    if (!isSameEpoch) copy.tombstones.clear()
+    const gone = this.#findGone(isSameEpoch, seq)
+    const changed = this.#findChanged(isSameEpoch, dropped)
+    copy.show(this.generation)
+    for (const { id, version, state } of kept) copy.put(id, version, JSON.parse(state) as JsonObject)
+    for (const id of dropped) copy.remove(id)
+    const isMany = gone === 'many' || changed === 'many' || gone.length + changed.length > maxDifferences
+    return isMany ? 'many' : [...gone, ...changed]
   }
 
   /** Items that are held in a newer version: they stay. */

@@ -4,90 +4,68 @@
  * Changes wait in memory until `save` writes them together with the place, in one transaction: so the file always
  * holds the copy of one moment and says which. PROTOCOL.md §6.9.
  */
-import type { DatabaseSync, StatementSync } from 'node:sqlite'
+import type { DatabaseSync } from 'node:sqlite'
 import { type JsonObject, LockstepError, quote } from '../contract/index.ts'
 import type { Copy, IncomingContent } from './copy.ts'
 import { StoredContent } from './replica-content.ts'
-import { asReplicaFailure, type OpenedFile, type StoredPlace } from './replica-file.ts'
-import { type Conditions, compileConditions, memberSql } from './replica-index.ts'
+import type { OpenedDatabase, StoredPlace } from './replica-database.ts'
+import { asReplicaFailure } from './replica-failure.ts'
+import { type Conditions, compileConditions } from './replica-index.ts'
 import { type Entry, StoredMap, stateOf, TrackedTombstones } from './replica-map.ts'
+import { pageSize, type ReadPage, StoredRows } from './replica-rows.ts'
+import { UnsavedEntries } from './replica-unsaved.ts'
 
 /** What is kept in memory of what was used last. */
 const maxCachedStates = 10_000
 const maxCachedChars = 4_000_000
-/** Rows that an iteration reads at once. */
-const pageSize = 200
-/** Rows of old generations that are deleted at once. */
-const sweepSize = 2_000
-
-interface Row {
-  readonly id: string
-  readonly version: number
-  readonly state: string
-}
 
 export class StoredCopy implements Copy {
   readonly states: StoredMap<JsonObject>
   readonly versions: StoredMap<number>
   readonly tombstones: TrackedTombstones = new TrackedTombstones()
   readonly file: string
-  readonly database: DatabaseSync
-  generation: number
-  size: number
+  generation = 0
+  size = 0
   /** Rows of other generations may be left. */
   hasRest = true
-  /** Is called before the file is read as a whole; saves what waits. */
-  beforeScan: () => void = () => {}
+  /** Is called with each error of the database before it is thrown. */
+  onFailure: (error: LockstepError, verb: 'read' | 'written') => void = () => {}
   /** Counts changes: a page that was read before the last one is not relied on. */
   #revision = 0
-  #unsavedChars = 0
   #cachedChars = 0
   #incoming: StoredContent | undefined
-  #lastGeneration: number
-  /** `undefined` is a deletion. */
-  readonly #unsaved = new Map<string, Entry | undefined>()
+  #lastGeneration = 0
+  #rows!: StoredRows
+  readonly #unsaved = new UnsavedEntries()
   readonly #cache = new Map<string, Entry>()
-  readonly #find: StatementSync
-  readonly #page: StatementSync
-  readonly #put: StatementSync
-  readonly #delete: StatementSync
-  readonly #bury: StatementSync
-  readonly #unbury: StatementSync
-  readonly #move: StatementSync
-  readonly #sweep: StatementSync
 
-  constructor({ database, generation, size }: OpenedFile, file: string) {
-    this.database = database
+  constructor(opened: OpenedDatabase, file: string) {
     this.file = file
-    this.generation = generation
-    this.size = size
-    const last = database.prepare('SELECT max(generation) AS last FROM lockstep_row').get()!['last']
-    this.#lastGeneration = Math.max(generation, Number(last))
-    this.#find = database.prepare('SELECT version, state FROM lockstep_row WHERE generation = ? AND id = ?')
-    this.#page = database.prepare(`SELECT id, version, state FROM lockstep_row
-      WHERE generation = ? AND id > ? ORDER BY id LIMIT ${pageSize}`)
-    this.#put =
-      database.prepare(`INSERT INTO lockstep_row (generation, id, version, state) VALUES (?, ?, ?, ?)
-      ON CONFLICT (generation, id) DO UPDATE SET version = excluded.version, state = excluded.state`)
-    this.#delete = database.prepare('DELETE FROM lockstep_row WHERE generation = ? AND id = ?')
-    this.#bury = database.prepare('INSERT OR REPLACE INTO lockstep_deletion VALUES (?, ?, ?, ?)')
-    this.#unbury = database.prepare('DELETE FROM lockstep_deletion WHERE id = ?')
-    this.#move = database.prepare(`UPDATE lockstep_about SET epoch = ?, position = ?, cursor = ?, ahead = ?,
-      confirmed_ms = ?, generation = ?, size = ?`)
-    this.#sweep = database.prepare(`DELETE FROM lockstep_row WHERE number IN
-      (SELECT number FROM lockstep_row WHERE generation > ? AND generation < ? LIMIT ${sweepSize})`)
-    for (const row of database.prepare('SELECT * FROM lockstep_deletion ORDER BY seq').all()) {
-      const { version, seq, exact } = row as unknown as { version: number; seq: number; exact: number }
-      this.tombstones.set(row['id'] as string, { version, seq, exact: exact === 1 })
-    }
-    this.tombstones.changed.clear()
-    this.states = new StoredMap(this, stateOf)
+    this.states = new StoredMap(this, entry => this.read(() => stateOf(entry)))
     this.versions = new StoredMap(this, entry => entry.version)
+    this.open(opened)
+  }
+
+  /** Becomes what another database holds. Maps that were given out show it from then on. */
+  open({ database, generation, lastGeneration, size, tombstones }: OpenedDatabase): void {
+    this.#rows = new StoredRows(database)
+    this.generation = generation
+    this.#lastGeneration = lastGeneration
+    this.size = size
+    this.#empty()
+    this.tombstones.clear()
+    for (const [id, tombstone] of tombstones) this.tombstones.set(id, tombstone)
+    this.tombstones.changed.clear()
+    this.hasRest = true
+  }
+
+  get database(): DatabaseSync {
+    return this.#rows.database
   }
 
   /** Is there so much to save that it should not wait? */
   get isFull(): boolean {
-    return this.#unsaved.size >= 1_000 || this.#unsavedChars > maxCachedChars
+    return this.#unsaved.size >= 1_000 || this.#unsaved.chars > maxCachedChars
   }
 
   get unsaved(): number {
@@ -98,7 +76,6 @@ export class StoredCopy implements Copy {
     if (!this.has(id)) this.size++
     const entry = { version, text: JSON.stringify(state), state }
     this.#unsaved.set(id, entry)
-    this.#unsavedChars += entry.text.length
     this.#keep(id, entry)
     this.#revision++
   }
@@ -120,18 +97,9 @@ export class StoredCopy implements Copy {
 
   /** Shows another generation, whose rows are all in the file. */
   show(generation: number): void {
-    const row = this.#read(() =>
-      this.database
-        .prepare('SELECT count(*) AS count FROM lockstep_row WHERE generation = ?')
-        .get(generation),
-    )
-    this.size = row!['count'] as number
+    this.size = this.read(() => this.#rows.count(generation))
     this.generation = generation
-    this.#unsaved.clear()
-    this.#cache.clear()
-    this.#unsavedChars = this.#cachedChars = 0
-    this.#incoming = undefined
-    this.#revision++
+    this.#empty()
   }
 
   has(id: string): boolean {
@@ -146,74 +114,57 @@ export class StoredCopy implements Copy {
       this.#cache.set(id, cached)
       return cached
     }
-    const row = this.#read(() => this.#find.get(this.generation, id))
-    if (row === undefined) return undefined
-    const entry = { version: row['version'] as number, text: row['state'] as string, state: undefined }
-    this.#keep(id, entry)
+    const entry = this.read(() => this.#rows.find(this.generation, id))
+    if (entry !== undefined) this.#keep(id, entry)
     return entry
   }
 
   /** All entries by id, a page at a time; changes meanwhile are seen where they lie ahead. */
   scan(): Generator<[string, Entry]> {
-    return this.#scan(after => this.#page.all(this.generation, after))
+    return this.#scan(this.#rows.page, this.#rows)
   }
 
   /** The states that fulfil the conditions, by way of an index where there is one. */
   where(conditions: Conditions): Generator<JsonObject> {
     const fulfils = compileConditions(conditions)
-    const pointers = Object.keys(conditions)
-    const tests = pointers.map(pointer => `AND ${memberSql(pointer)} IS ?`).join(' ')
-    const statement = this.#read(() =>
-      this.database.prepare(`SELECT id, version, state FROM lockstep_row
-        WHERE generation = ? AND id > ? ${tests} ORDER BY id LIMIT ${pageSize}`),
-    )
-    const values = Object.values(conditions).map(value =>
-      typeof value === 'boolean' ? Number(value) : value,
-    )
-    return this.#filter(after => statement.all(this.generation, after, ...values), fulfils)
+    const readPage = this.read(() => this.#rows.select(conditions))
+    return this.#filter(this.#scan(readPage, this.#rows), fulfils)
   }
 
   *#filter(
-    readPage: (after: string) => unknown[],
+    entries: Iterable<[string, Entry]>,
     fulfils: (state: JsonObject) => boolean,
   ): Generator<JsonObject> {
-    for (const [, entry] of this.#scan(readPage)) {
-      const state = stateOf(entry)
+    for (const [, entry] of entries) {
+      const state = this.read(() => stateOf(entry))
       if (fulfils(state)) yield state
     }
   }
 
-  *#scan(readPage: (after: string) => unknown[]): Generator<[string, Entry]> {
+  *#scan(readPage: ReadPage, rows: StoredRows): Generator<[string, Entry]> {
     for (let after = ''; ; ) {
-      this.beforeScan()
-      const rows = this.#read(() => readPage(after)) as Row[]
+      if (this.#rows !== rows) throw replaced(this.file)
+      const page = this.read(() => readPage(this.generation, after))
+      const isLast = page.length < pageSize
       const revision = this.#revision
-      for (const { id, version, state: text } of rows) {
+      for (const [id, entry] of this.#unsaved.merge(page, { after, isLast })) {
         after = id
-        yield [id, this.#cache.get(id) ?? { version, text, state: undefined }]
+        yield [id, this.#cache.get(id) ?? entry]
         if (this.#revision !== revision) break
       }
-      if (rows.length < pageSize && this.#revision === revision) return
+      if (this.#revision !== revision) continue
+      if (isLast) return
+      after = page.at(-1)![0]
     }
   }
 
   /** Writes what is new together with the place; all of it or nothing. Errors: `replica-failed`. */
-  save({ epoch, position, cursor, ahead, confirmedMs }: StoredPlace): void {
+  save(place: StoredPlace): void {
     this.transact(() => {
-      for (const [id, entry] of this.#unsaved) {
-        if (entry === undefined) this.#delete.run(this.generation, id)
-        else this.#put.run(this.generation, id, entry.version, entry.text)
-      }
-      for (const id of this.tombstones.changed) {
-        const tombstone = this.tombstones.get(id)
-        if (tombstone === undefined) this.#unbury.run(id)
-        else this.#bury.run(id, tombstone.version, tombstone.seq, tombstone.exact ? 1 : 0)
-      }
-      const confirmed = confirmedMs === undefined ? null : Math.floor(confirmedMs)
-      this.#move.run(epoch, position, cursor, ahead, confirmed, this.generation, this.size)
+      this.#rows.write(this.generation, this.#unsaved, this.tombstones)
+      this.#rows.move(place, this.generation, this.size)
     })
     this.#unsaved.clear()
-    this.#unsavedChars = 0
     this.tombstones.changed.clear()
   }
 
@@ -221,25 +172,27 @@ export class StoredCopy implements Copy {
   sweep(): void {
     const last = this.#incoming?.generation ?? Number.MAX_SAFE_INTEGER
     this.transact(() => {
-      const older = this.#sweep.run(0, this.generation).changes
-      const newer = older === 0 ? this.#sweep.run(this.generation, last).changes : older
-      this.hasRest = newer !== 0
+      this.hasRest = this.#rows.sweep(0, this.generation) || this.#rows.sweep(this.generation, last)
     })
   }
 
   /** Runs `action` in a transaction of its own. Errors: `replica-failed`. */
   transact(action: () => void): void {
+    const { database } = this
     try {
-      this.database.exec('BEGIN IMMEDIATE')
+      database.exec('BEGIN IMMEDIATE')
       action()
-      this.database.exec('COMMIT')
+      database.exec('COMMIT')
     } catch (error) {
-      if (this.database.isOpen && this.database.isTransaction) this.database.exec('ROLLBACK')
-      throw asReplicaFailure(error, this.file, 'written')
+      const failure = asReplicaFailure(error, this.file, 'written')
+      if (database.isOpen && database.isTransaction) database.exec('ROLLBACK')
+      this.onFailure(failure, 'written')
+      throw failure
     }
   }
 
-  #read<T>(action: () => T): T {
+  /** Errors: `replica-failed`; `closed` where its follower is. */
+  read<T>(action: () => T): T {
     if (!this.database.isOpen) {
       throw new LockstepError(
         'closed',
@@ -249,8 +202,18 @@ export class StoredCopy implements Copy {
     try {
       return action()
     } catch (error) {
-      throw asReplicaFailure(error, this.file, 'read')
+      const failure = asReplicaFailure(error, this.file, 'read')
+      this.onFailure(failure, 'read')
+      throw failure
     }
+  }
+
+  #empty(): void {
+    this.#unsaved.clear()
+    this.#cache.clear()
+    this.#cachedChars = 0
+    this.#incoming = undefined
+    this.#revision++
   }
 
   #keep(id: string, entry: Entry): void {
@@ -269,4 +232,12 @@ export class StoredCopy implements Copy {
     this.#cachedChars -= entry.text.length
     this.#cache.delete(id)
   }
+}
+
+/** Half of the old copy and half of the new one would be neither. */
+function replaced(file: string): LockstepError {
+  return new LockstepError(
+    'replica-failed',
+    `The replica ${quote(file, 200)} was damaged and replaced while it was being read. Read again when the follower is live.`,
+  )
 }

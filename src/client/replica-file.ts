@@ -1,150 +1,216 @@
 /**
- * The SQLite file of a replica: opening, the lock, what it is a copy of, and how far it is.
+ * The file of a replica: opening, the lock, and what becomes of a file that is damaged or cannot be written.
  *
- * Rows carry a generation, of which one is shown: a new baseline is written beside it and becomes the copy by a
- * change of one number. `node:sqlite` is loaded here, on the first use, so that browsers never meet it.
- * PROTOCOL.md §6.9.
+ * `node:sqlite` is loaded here, on the first use, so that browsers never meet it. PROTOCOL.md §6.9.
  */
 import type { DatabaseSync } from 'node:sqlite'
-import { isLockstepError, LockstepError, quote } from '../contract/index.ts'
-import { ensureIndexes } from './replica-index.ts'
+import { LockstepError, quote } from '../contract/index.ts'
+import {
+  applicationId,
+  checkOurs,
+  copyDatabase,
+  type OpenedDatabase,
+  prepareDatabase,
+  type ReplicaTarget,
+  readDatabase,
+} from './replica-database.ts'
+import {
+  asReplicaFailure,
+  damageOf,
+  isBusy,
+  isDamage,
+  isNoDatabase,
+  isUnwritable,
+  reasonOf,
+} from './replica-failure.ts'
 
-/** How far a copy is: what is written along with each part of it. */
-export interface StoredPlace {
-  readonly epoch: string
-  readonly position: number
-  readonly cursor: number
-  readonly ahead: number
-  /** When it was last known to be what the API had, by the wall clock; `undefined` where that is not known. */
-  readonly confirmedMs: number | undefined
-}
-
-export interface ReplicaTarget {
-  readonly file: string
-  /** The API root and the path: a file holds one copy of one thing. */
-  readonly api: string
-  readonly path: string
-  readonly indexes: readonly string[]
-}
-
-export interface OpenedFile {
-  readonly database: DatabaseSync
-  readonly place: StoredPlace | undefined
-  readonly generation: number
-  readonly size: number
-  /** Where a damaged file was put, in whose place there is a new one. */
-  readonly damagedFile: string | undefined
-  close(): void
-  /** Closes, and puts the file out of the way. */
-  setAside(): string
-}
-
-/** "Lcps": that a file is ours; the next number says how its tables look. */
-const applicationId = 0x4c637073
-const schemaVersion = 1
 /** SQLite's waiting blocks the event loop, so it is short; what fails is tried again. */
 const blockingTimeoutMs = 100
-const sqliteBusy = 5
-const sqliteCorrupt = 11
-const sqliteNotADatabase = 26
-
-const schema = `
-  CREATE TABLE lockstep_about (only INTEGER PRIMARY KEY CHECK (only = 1), api TEXT NOT NULL, path TEXT NOT NULL,
-    epoch TEXT, position INTEGER, cursor INTEGER, ahead INTEGER, confirmed_ms INTEGER,
-    generation INTEGER NOT NULL, size INTEGER NOT NULL);
-  CREATE TABLE lockstep_row (number INTEGER PRIMARY KEY, generation INTEGER NOT NULL, id TEXT NOT NULL,
-    version INTEGER NOT NULL, state TEXT NOT NULL, UNIQUE (generation, id));
-  CREATE TABLE lockstep_deletion (id TEXT PRIMARY KEY, version INTEGER NOT NULL, seq INTEGER NOT NULL,
-    exact INTEGER NOT NULL);
-  CREATE VIEW lockstep_copy AS SELECT id, version, state FROM lockstep_row
-    WHERE generation = (SELECT generation FROM lockstep_about);
-  PRAGMA application_id = ${applicationId};
-  PRAGMA user_version = ${schemaVersion};`
+/** A file up to here is looked through when it is opened. Damage in a larger one shows when it is read or written. */
+const maxCheckedBytes = 16 * 1024 * 1024
 
 /**
- * Opens the file, and makes it and its folder where they are missing. Errors: `missing-dependency` where there is no
- * node:sqlite, `invalid-option` where it holds something else, `replica-failed` where it is in use or unreadable.
+ * Opens the file, and makes it and its folder where they are missing. A damaged one is put aside; one that cannot be
+ * written is read into memory: `notice` says so. Errors: `missing-dependency` where there is no node:sqlite,
+ * `invalid-option` where it holds something else, `replica-failed` where it is in use or there can be none.
  */
-export function openReplicaFile(target: ReplicaTarget): OpenedFile {
-  const { file } = target
-  const { sqlite, fs, path } = loadModules()
-  try {
-    fs.mkdirSync(path.dirname(file), { recursive: true })
-    const lock = openLock(new sqlite.DatabaseSync(`${file}-lock`, { timeout: 0 }), file)
-    const setAside = (): string => {
-      const aside = `${file}.damaged`
-      for (const part of ['', '-wal', '-shm']) {
-        fs.rmSync(aside + part, { force: true })
-        if (fs.existsSync(file + part)) fs.renameSync(file + part, aside + part)
-      }
-      return aside
-    }
-    let database: DatabaseSync | undefined
-    const open = (): Omit<OpenedFile, 'damagedFile' | 'close' | 'setAside'> => {
-      database = new sqlite.DatabaseSync(file, { timeout: blockingTimeoutMs })
-      return prepare(database, target)
-    }
-    const closeDatabase = (): void => {
-      if (database?.isOpen) database.close()
-    }
-    let damagedFile: string | undefined
-    let opened: ReturnType<typeof open>
+export function openReplicaFile(target: ReplicaTarget): ReplicaFile {
+  const opened = new ReplicaFile(target, loadModules())
+  opened.open()
+  return opened
+}
+
+export class ReplicaFile {
+  readonly file: string
+  /** What the application should know of the opening. */
+  notice: LockstepError | undefined
+  readonly #target: ReplicaTarget
+  readonly #modules: Modules
+  #opened: OpenedDatabase | undefined
+  #database: DatabaseSync | undefined
+  #lock: DatabaseSync | undefined
+  #isRenewed = false
+
+  constructor(target: ReplicaTarget, modules: Modules) {
+    this.file = target.file
+    this.#target = target
+    this.#modules = modules
+  }
+
+  /** What is in use; another one after `renew`. */
+  get opened(): OpenedDatabase {
+    return this.#opened!
+  }
+
+  /** Once. Errors: as {@link openReplicaFile}. */
+  open(): void {
+    const { fs, path } = this.#modules
+    const isThere = fs.statSync(this.file, { throwIfNoEntry: false })?.isFile() === true
+    const wasOurs = fs.existsSync(`${this.file}-lock`)
     try {
-      try {
-        opened = open()
-      } catch (error) {
-        if (!isDamage(error)) throw error
-        closeDatabase()
-        damagedFile = setAside()
-        opened = open()
-      }
+      fs.mkdirSync(path.dirname(this.file), { recursive: true })
+      this.#openLock()
+      this.#openFile()
     } catch (error) {
-      closeDatabase()
-      lock.close()
-      throw error
+      if (isDamage(error) || (isNoDatabase(error) && (wasOurs || this.#looksOurs()))) {
+        this.notice = this.renew()
+      } else if (isThere && isUnwritable(error)) {
+        this.#openUnwritable()
+        this.notice = goesOnInMemory(`The replica ${quote(this.file, 200)} cannot be written`, error)
+      } else {
+        const isLocked = this.#lock !== undefined
+        this.close()
+        // Left behind, it would say of somebody else's file that it was ours.
+        if (isLocked && !wasOurs) fs.rmSync(`${this.file}-lock`, { force: true })
+        throw this.#refusal(error)
+      }
     }
-    const close = (): void => {
-      closeDatabase()
-      if (lock.isOpen) lock.close()
+  }
+
+  /**
+   * Puts a damaged file aside, and goes on with an empty one in its place; in memory where that cannot be, or does not
+   * last. Gives what to tell the application.
+   */
+  renew(): LockstepError {
+    const was = `The replica ${quote(this.file, 200)} was damaged`
+    this.#closeDatabase()
+    try {
+      if (this.#isRenewed) throw new Error('it was replaced once already')
+      this.#isRenewed = true
+      const aside = this.#setAside()
+      this.#openFile()
+      return new LockstepError(
+        'replica-failed',
+        `${was}. It lies in ${quote(aside, 200)} now, for a look at what happened; everything is fetched anew.`,
+      )
+    } catch (error) {
+      this.#openMemory()
+      return goesOnInMemory(`${was} and cannot be replaced`, error)
     }
-    return {
-      ...opened,
-      damagedFile,
-      close,
-      setAside() {
-        closeDatabase()
-        const aside = setAside()
-        close()
-        return aside
-      },
+  }
+
+  /** Lets file and lock go. Idempotent. */
+  close(): void {
+    this.#closeDatabase()
+    if (this.#lock?.isOpen) this.#lock.close()
+  }
+
+  #closeDatabase(): void {
+    if (this.#database?.isOpen) this.#database.close()
+  }
+
+  #openFile(): void {
+    const { sqlite, fs } = this.#modules
+    this.#database = new sqlite.DatabaseSync(this.file, { timeout: blockingTimeoutMs })
+    this.#opened = prepareDatabase(this.#database, this.#target)
+    if (fs.statSync(this.file).size > maxCheckedBytes) return
+    const found = this.#database.prepare('PRAGMA quick_check(1)').get()?.['quick_check']
+    if (found !== 'ok') throw damageOf(String(found))
+  }
+
+  #openMemory(): void {
+    this.#closeDatabase()
+    this.#database = new this.#modules.sqlite.DatabaseSync(':memory:')
+    this.#opened = prepareDatabase(this.#database, this.#target)
+  }
+
+  /** Takes into memory what can be read. Errors: `invalid-option` where it holds something else. */
+  #openUnwritable(): void {
+    this.close()
+    let kept: DatabaseSync | undefined
+    try {
+      kept = new this.#modules.sqlite.DatabaseSync(this.#readableUrl(), { readOnly: true })
+      checkOurs(kept, this.#target)
+      this.#openMemory()
+      copyDatabase(kept, this.#database!)
+      this.#opened = readDatabase(this.#database!)
+    } catch (error) {
+      if (error instanceof LockstepError) throw error
+      // Nothing can be had from it: the follower begins with nothing.
+      this.#openMemory()
+    } finally {
+      kept?.close()
     }
-  } catch (error) {
-    if (resultCode(error) === sqliteNotADatabase) {
+  }
+
+  /** Without a log beside it the file is whole, and is read as it is: in a folder that cannot be written it would not open. */
+  #readableUrl(): string {
+    const { fs, path, url } = this.#modules
+    const { href } = url.pathToFileURL(path.resolve(this.file))
+    return fs.existsSync(`${this.file}-wal`) ? href : `${href}?immutable=1`
+  }
+
+  #setAside(): string {
+    const { fs } = this.#modules
+    const aside = `${this.file}.damaged`
+    for (const part of ['', '-wal', '-shm']) {
+      fs.rmSync(aside + part, { force: true })
+      if (fs.existsSync(this.file + part)) fs.renameSync(this.file + part, aside + part)
+    }
+    return aside
+  }
+
+  /** Is its beginning lost, as after a power cut, or does it bear our mark in it? */
+  #looksOurs(): boolean {
+    const { fs } = this.#modules
+    const head = Buffer.alloc(100)
+    const handle = fs.openSync(this.file, 'r')
+    fs.readSync(handle, head, 0, head.length, 0)
+    fs.closeSync(handle)
+    return head.every(byte => byte === 0) || head.readUInt32BE(68) === applicationId
+  }
+
+  /** Holds a lock that ends with the process, however it ends. Readers of the file itself are not kept out. */
+  #openLock(): void {
+    this.#lock = new this.#modules.sqlite.DatabaseSync(`${this.file}-lock`, { timeout: 0 })
+    try {
+      this.#lock.exec('PRAGMA locking_mode = EXCLUSIVE; BEGIN EXCLUSIVE')
+    } catch (error) {
+      this.#lock.close()
+      this.#lock = undefined
+      if (!isBusy(error)) throw error
       throw new LockstepError(
-        'invalid-option',
-        `The file ${quote(file, 200)} is not a SQLite database. Give the replica another file.`,
+        'replica-failed',
+        `The replica ${quote(this.file, 200)} is in use by another follower, here or in another process. Give each follower a file of its own, or close the other one first.`,
         { cause: error },
       )
     }
-    throw asReplicaFailure(error, file, 'opened')
+  }
+
+  #refusal(error: unknown): LockstepError {
+    if (!isNoDatabase(error)) return asReplicaFailure(error, this.file, 'opened')
+    return new LockstepError(
+      'invalid-option',
+      `The file ${quote(this.file, 200)} is not a SQLite database. Give the replica another file; or delete it where it was a replica: everything is fetched anew.`,
+      { cause: error },
+    )
   }
 }
 
-/** Is the file itself broken, and not only out of reach? */
-export function isDamage(error: unknown): boolean {
-  return resultCode(error) === sqliteCorrupt
-}
-
-export function asReplicaFailure(
-  error: unknown,
-  file: string,
-  verb: 'opened' | 'read' | 'written',
-): LockstepError {
-  if (isLockstepError(error)) return error
-  const reason = error instanceof Error ? error.message : String(error)
+function goesOnInMemory(what: string, error: unknown): LockstepError {
   return new LockstepError(
     'replica-failed',
-    `The replica ${quote(file, 200)} cannot be ${verb}: ${reason}. Check the path, its permissions and the space on the disk.`,
+    `${what}: ${reasonOf(error)}. The follower goes on in memory, and nothing is kept over its end. Check the path, its permissions and the space on the disk, and follow again.`,
     { cause: error },
   )
 }
@@ -153,6 +219,7 @@ interface Modules {
   readonly sqlite: typeof import('node:sqlite')
   readonly fs: typeof import('node:fs')
   readonly path: typeof import('node:path')
+  readonly url: typeof import('node:url')
 }
 
 /** Without an import that a bundler for browsers would follow, and at once: `follow` does not wait. */
@@ -165,78 +232,5 @@ function loadModules(): Modules {
       'A replica needs node:sqlite, which this runtime does not have (no browser does). Leave out the option replica, or run it on Node.js 24.',
     )
   }
-  return { sqlite, fs: load('node:fs'), path: load('node:path') }
-}
-
-/** Holds a lock that ends with the process, however it ends. Readers of the file itself are not kept out. */
-function openLock(lock: DatabaseSync, file: string): DatabaseSync {
-  try {
-    lock.exec('PRAGMA locking_mode = EXCLUSIVE; BEGIN EXCLUSIVE')
-    return lock
-  } catch (error) {
-    lock.close()
-    if (resultCode(error) !== sqliteBusy) throw error
-    throw new LockstepError(
-      'replica-failed',
-      `The replica ${quote(file, 200)} is in use by another follower, here or in another process. Give each follower a file of its own, or close the other one first.`,
-      { cause: error },
-    )
-  }
-}
-
-function prepare(
-  database: DatabaseSync,
-  target: ReplicaTarget,
-): Omit<OpenedFile, 'damagedFile' | 'close' | 'setAside'> {
-  const pragma = (name: string): unknown => Object.values(database.prepare(`PRAGMA ${name}`).get()!)[0]
-  const isNew = database.prepare('SELECT count(*) AS count FROM sqlite_schema').get()!['count'] === 0
-  if (!isNew) checkOurs(pragma('application_id'), pragma('user_version'), target.file)
-  database.exec(
-    'PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA cache_size = -8192; PRAGMA journal_size_limit = 67108864',
-  )
-  if (isNew) {
-    database.exec(`BEGIN IMMEDIATE; ${schema}`)
-    database
-      .prepare('INSERT INTO lockstep_about (only, api, path, generation, size) VALUES (1, ?, ?, 1, 0)')
-      .run(target.api, target.path)
-    database.exec('COMMIT')
-  }
-  const about = database.prepare('SELECT * FROM lockstep_about').get()!
-  checkSame(about, target)
-  ensureIndexes(database, target.indexes)
-  const { epoch, position, cursor, ahead, confirmed_ms: confirmedMs, generation, size } = about
-  const place =
-    epoch === null
-      ? undefined
-      : ({ epoch, position, cursor, ahead, confirmedMs: confirmedMs ?? undefined } as unknown as StoredPlace)
-  return { database, place, generation: generation as number, size: size as number }
-}
-
-function checkOurs(id: unknown, version: unknown, file: string): void {
-  if (id !== applicationId) {
-    throw new LockstepError(
-      'invalid-option',
-      `The file ${quote(file, 200)} is a database of something else. Give the replica another file.`,
-    )
-  }
-  if (version === schemaVersion) return
-  throw new LockstepError(
-    'invalid-option',
-    `The replica ${quote(file, 200)} was written by another version of Lockstep (its format is ${quote(version)}, not ${schemaVersion}). Delete it: the follower fetches everything anew.`,
-  )
-}
-
-function checkSame(about: Readonly<Record<string, unknown>>, { file, api, path }: ReplicaTarget): void {
-  if (about['path'] === path && about['api'] === api) return
-  throw new LockstepError(
-    'invalid-option',
-    `The replica ${quote(file, 200)} holds ${quote(about['path'])} of ${quote(about['api'])}, not ${quote(path)} of ${quote(api)}. Give another file, or delete this one where it is not needed any more.`,
-  )
-}
-
-/** SQLite's primary result code. */
-function resultCode(error: unknown): number | undefined {
-  const { errcode, cause } = (error ?? {}) as { errcode?: unknown; cause?: { errcode?: unknown } }
-  const code = errcode ?? cause?.errcode
-  return typeof code === 'number' ? code & 0xff : undefined
+  return { sqlite, fs: load('node:fs'), path: load('node:path'), url: load('node:url') }
 }

@@ -10,13 +10,13 @@ import {
   LockstepError,
   type OptionNames,
   type ParsedPath,
-  quote,
   type ReportError,
 } from '../contract/index.ts'
 import type { Clock } from './clock.ts'
 import type { FollowerData, KeptPlace } from './follower-data.ts'
 import { StoredCopy } from './replica-copy.ts'
-import { isDamage, type OpenedFile, openReplicaFile } from './replica-file.ts'
+import { asReplicaFailure, isDamage } from './replica-failure.ts'
+import { openReplicaFile, type ReplicaFile } from './replica-file.ts'
 import { memberSql } from './replica-index.ts'
 
 export interface ReplicaOptions {
@@ -45,22 +45,25 @@ export class Replica {
   readonly copy: StoredCopy
   /** What the file held when it was opened; `undefined` where that was nothing. */
   readonly kept: KeptPlace | undefined
-  readonly #file: OpenedFile
+  /** Was the copy found damaged, and not renewed yet? */
+  isLost = false
+  readonly #file: ReplicaFile
   readonly #clock: Clock
   readonly #onError: ReportError
   #data: FollowerData | undefined
+  #onLost: () => void = () => {}
   #saved = ''
   #clearTimer: (() => void) | undefined
   #hasFailed = false
   #isClosed = false
 
-  constructor(file: OpenedFile, name: string, { clock, onError }: ReplicaSettings) {
+  constructor(file: ReplicaFile, { clock, onError }: ReplicaSettings) {
     this.#file = file
     this.#clock = clock
     this.#onError = onError
-    this.copy = new StoredCopy(file, name)
-    this.copy.beforeScan = () => this.#saveNow()
-    const { place } = file
+    this.copy = new StoredCopy(file.opened, file.file)
+    this.copy.onFailure = (error, verb) => this.#hearFailure(error, verb)
+    const { place } = file.opened
     if (place === undefined) return
     const { confirmedMs, ...rest } = place
     const ageMs = confirmedMs === undefined ? -1 : Date.now() - confirmedMs
@@ -68,27 +71,29 @@ export class Replica {
     this.kept = { ...rest, confirmedAt: ageMs < 0 ? undefined : clock.now() - ageMs }
   }
 
-  /** The follower's data, whose place is written along with the copy. */
-  attach(data: FollowerData): void {
+  /** The follower's data, whose place is written along with the copy; and what to call, soon, when the copy is lost. */
+  attach(data: FollowerData, onLost: () => void): void {
     this.#data = data
+    this.#onLost = onLost
   }
 
   /** Is to be called when the follower's data may have changed, between its steps. */
   changed(): void {
     if (this.#isClosed) return
     if (this.copy.isFull && !this.#hasFailed) this.save()
-    else if (this.#clearTimer === undefined && this.#isDue()) this.#setTimer(saveMs)
+    else if (this.#isDue()) this.#setTimer(saveMs)
   }
 
-  /** Writes what is new; `false` where that failed, which is reported. Between two steps of the follower only. */
-  save(): boolean {
+  /**
+   * Writes what is new, and gives what kept it from that, which is reported. `isProbe` writes in any case, to see
+   * whether it can. Between two steps of the follower only.
+   */
+  save({ isProbe = false }: { isProbe?: boolean } = {}): LockstepError | undefined {
     try {
-      this.#saveNow()
-      return true
+      this.#saveNow(isProbe)
+      return undefined
     } catch (error) {
-      if (!this.#hasFailed) this.#onError(error, { stage: 'replica' })
-      this.#hasFailed = true
-      return false
+      return asReplicaFailure(error, this.copy.file, 'written')
     }
   }
 
@@ -97,20 +102,27 @@ export class Replica {
     return this.#hasFailed && this.copy.unsaved > maxUnsaved
   }
 
+  /** Puts the damaged file aside; the copy is empty then. */
+  renew(): void {
+    this.#onError(this.#file.renew(), { stage: 'replica' })
+    this.copy.open(this.#file.opened)
+    this.#saved = ''
+    this.isLost = this.#hasFailed = false
+  }
+
   /** Writes what is new and lets the file go. Idempotent. */
   close(): void {
     if (this.#isClosed) return
-    this.save()
     this.#end()
+    this.save()
+    if (this.isLost) this.#onError(this.#file.renew(), { stage: 'replica' })
     this.#file.close()
   }
 
-  /** Lets the file go as it is: what is in memory cannot be relied on. A damaged file is put out of the way. */
-  abandon(error: unknown): void {
-    if (this.#isClosed) return
+  /** Lets the file go as it is: what is in memory cannot be relied on. */
+  abandon(): void {
     this.#end()
-    if (isDamage(error)) this.#onError(damaged(this.copy.file, this.#file.setAside()), { stage: 'replica' })
-    else this.#file.close()
+    this.#file.close()
   }
 
   #end(): void {
@@ -119,15 +131,27 @@ export class Replica {
     this.#clearTimer = undefined
   }
 
+  #hearFailure(error: LockstepError, verb: 'read' | 'written'): void {
+    if (isDamage(error)) {
+      if (this.isLost) return
+      this.isLost = true
+      // Not at once: it may have been found in the middle of a step, or of what the application does.
+      queueMicrotask(() => this.#onLost())
+    } else if (verb === 'written') {
+      if (!this.#hasFailed) this.#onError(error, { stage: 'replica' })
+      this.#hasFailed = true
+    }
+  }
+
   #isDue(): boolean {
     return this.copy.hasRest || this.copy.unsaved > 0 || formatPlace(this.#data) !== this.#saved
   }
 
-  #saveNow(): void {
+  #saveNow(isProbe: boolean): void {
     const data = this.#data
     if (data?.epoch === undefined) return
     const text = formatPlace(data)
-    if (text === this.#saved && this.copy.unsaved === 0) return
+    if (text === this.#saved && this.copy.unsaved === 0 && !isProbe) return
     const { epoch, position, cursor, ahead, confirmedAt } = data
     const confirmedMs = confirmedAt === undefined ? undefined : Date.now() - (this.#clock.now() - confirmedAt)
     this.copy.save({ epoch, position, cursor, ahead, confirmedMs })
@@ -136,9 +160,10 @@ export class Replica {
   }
 
   #setTimer(delayMs: number): void {
+    if (this.#clearTimer !== undefined) return
     this.#clearTimer = this.#clock.setTimer(() => {
       this.#clearTimer = undefined
-      const isSaved = this.save()
+      const isSaved = this.save() === undefined
       if (isSaved && this.copy.hasRest) this.#sweep()
       if (!isSaved) this.#setTimer(retryMs)
       else if (this.copy.hasRest) this.#setTimer(saveMs)
@@ -148,8 +173,8 @@ export class Replica {
   #sweep(): void {
     try {
       this.copy.sweep()
-    } catch (error) {
-      this.#onError(error, { stage: 'replica' })
+    } catch {
+      // It was reported; what is left is swept with the next baseline, or after the next start.
       this.copy.hasRest = false
     }
   }
@@ -163,13 +188,8 @@ export function openReplica(settings: ReplicaSettings): Replica {
   const { target, api, onError } = settings
   const { file, indexes } = readOptions(settings)
   const opened = openReplicaFile({ file, indexes, api, path: target.path })
-  try {
-    if (opened.damagedFile !== undefined) onError(damaged(file, opened.damagedFile), { stage: 'replica' })
-    return new Replica(opened, file, settings)
-  } catch (error) {
-    opened.close()
-    throw error
-  }
+  if (opened.notice !== undefined) onError(opened.notice, { stage: 'replica' })
+  return new Replica(opened, settings)
 }
 
 const optionNames: OptionNames<ReplicaOptions> = { file: true, indexes: true }
@@ -210,11 +230,4 @@ function formatPlace(data: FollowerData | undefined): string {
   if (data?.epoch === undefined) return ''
   const { epoch, position, cursor, ahead, confirmedAt } = data
   return `${epoch}:${position}:${cursor}:${ahead}:${confirmedAt}`
-}
-
-function damaged(file: string, aside: string): LockstepError {
-  return new LockstepError(
-    'replica-failed',
-    `The replica ${quote(file, 200)} was damaged. It lies in ${quote(aside, 200)} now, for a look at what happened; everything is fetched anew.`,
-  )
 }

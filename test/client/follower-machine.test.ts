@@ -787,6 +787,41 @@ test('a resource over an event stream fetches what it has no base for, and takes
   assert.deepEqual([scene.m.position, scene.status], [7, 'live'])
 })
 
+test('a copy that is lost is fetched anew by the same follower: nothing older comes, and who waits is served', () => {
+  const scene = live().message(3, 'modified a@2')
+  assert.equal(scene.m.position, 3)
+  const call = scene.call('at-least', 'e1:4')
+  const refresh = scene.call('refresh')
+  scene.take()
+  scene.m.copy.remove('a')
+  scene.m.copy.remove('b')
+  scene.hear({ type: 'lost' })
+  assert.deepEqual(
+    [scene.status, scene.asking, scene.m.position, scene.m.epoch],
+    ['connecting', 'items', 0, undefined],
+  )
+  scene.items('e1:2', { a: [1], b: [1] })
+  assert.deepEqual([scene.status, scene.held()], ['connecting', []], 'it is older than what was shown')
+  scene.message(4, 'modified b@2').wait(1_000)
+  scene.items('e1:3', { a: [2], b: [1] })
+  assert.deepEqual([scene.status, scene.m.position], ['live', 4])
+  assert.deepEqual([scene.outcome(call), scene.outcome(refresh)], ['served', 'served'])
+  assert.deepEqual(scene.told(), ['refreshed', 'modified b@2'])
+})
+
+test('a copy over an event stream that is lost opens the stream anew, after its new baseline', () => {
+  const scene = liveStream().hear({ type: 'lost' })
+  assert.deepEqual(
+    scene.take().map(({ type }) => type),
+    ['abort', 'unlisten', 'status', 'ask'],
+  )
+  scene
+    .items('e1:5', { a: [1] })
+    .hear({ type: 'source-up' })
+    .push(5, 5, [], 5)
+  assert.equal(scene.status, 'live')
+})
+
 test('closing ends the question, the source and every call, and nothing happens afterwards', () => {
   const scene = live()
   const refresh = scene.call('refresh')

@@ -14,14 +14,14 @@ import {
   pruneTombstones,
 } from '../../src/client/copy.ts'
 import { StoredCopy } from '../../src/client/replica-copy.ts'
-import { type OpenedFile, openReplicaFile } from '../../src/client/replica-file.ts'
+import { openReplicaFile, type ReplicaFile } from '../../src/client/replica-file.ts'
 import type { ChangeMessage, JsonObject } from '../../src/contract/index.ts'
 
 const folder = mkdtempSync(join(tmpdir(), 'lockstep-replica-copy-'))
 after(() => rmSync(folder, { recursive: true }))
 let files = 0
 const newFile = (): string => join(folder, `${++files}.db`)
-const open = (file: string): OpenedFile =>
+const open = (file: string): ReplicaFile =>
   openReplicaFile({ file, api: 'http://a/', path: '/people', indexes: [] })
 
 const id = fc.constantFrom('a', 'b', 'ö/"', '😀', '\uffee')
@@ -106,8 +106,7 @@ test('the copy in a file does what the copy in memory does, over restarts and ki
   const property = fc.property(fc.array(move, { maxLength: 40 }), moves => {
     let file = newFile()
     let opened = open(file)
-    let stored = new StoredCopy(opened, file)
-    stored.beforeScan = () => stored.save(place)
+    let stored = new StoredCopy(opened.opened, file)
     const memory = createCopy()
     for (const one of moves) {
       if ('act' in one) assert.deepEqual(one.act(stored), one.act(memory))
@@ -126,8 +125,7 @@ test('the copy in a file does what the copy in memory does, over restarts and ki
           file = next
         }
         opened = open(file)
-        stored = new StoredCopy(opened, file)
-        stored.beforeScan = () => stored.save(place)
+        stored = new StoredCopy(opened.opened, file)
       }
     }
     for (const one of ['a', 'b', 'ö/"', '😀', '\uffee']) {
@@ -135,8 +133,15 @@ test('the copy in a file does what the copy in memory does, over restarts and ki
       assert.equal(stored.versions.get(one), memory.versions.get(one))
     }
     assert.deepEqual(look(stored), look(memory))
+    const ids = [...stored.states.keys()]
+    assert.deepEqual(
+      ids,
+      ids.toSorted((a, b) => Buffer.compare(Buffer.from(a), Buffer.from(b))),
+    )
+    stored.save(place)
+    assert.deepEqual([...stored.states.keys()], ids)
     while (stored.hasRest) stored.sweep()
-    const rows = opened.database.prepare('SELECT count(*) AS count FROM lockstep_row').get()
+    const rows = opened.opened.database.prepare('SELECT count(*) AS count FROM lockstep_row').get()
     assert.equal(rows!['count'], memory.states.size, 'no row is left of what is not shown')
     opened.close()
   })
@@ -146,7 +151,7 @@ test('the copy in a file does what the copy in memory does, over restarts and ki
 test('what was not saved is not there after a kill, neither rows nor the place', () => {
   const file = newFile()
   const opened = open(file)
-  const copy = new StoredCopy(opened, file)
+  const copy = new StoredCopy(opened.opened, file)
   copy.put('a', 1, { v: 1 })
   copy.save({ ...place, position: 5 })
   copy.put('a', 2, { v: 2 })
@@ -157,15 +162,15 @@ test('what was not saved is not there after a kill, neither rows nor the place',
   for (const part of ['', '-wal']) copyFileSync(file + part, image + part)
   opened.close()
   const again = open(image)
-  const restored = new StoredCopy(again, image)
-  assert.deepEqual([again.place?.position, [...restored.states]], [5, [['a', { v: 1 }]]])
+  const restored = new StoredCopy(again.opened, image)
+  assert.deepEqual([again.opened.place?.position, [...restored.states]], [5, [['a', { v: 1 }]]])
   again.close()
 })
 
 test('more differences than can be told one by one are many', () => {
   const file = newFile()
   const opened = open(file)
-  const copy = new StoredCopy(opened, file)
+  const copy = new StoredCopy(opened.opened, file)
   const items = (count: number, v: number): { id: string; version: number; state: JsonObject }[] =>
     Array.from({ length: count }, (_, index) => ({ id: `p${index}`, version: v, state: { v } }))
   const replace = (count: number, v: number): number | 'many' => {
@@ -187,8 +192,7 @@ test('more differences than can be told one by one are many', () => {
 test('changes during an iteration are seen where they lie ahead, and nothing is seen twice', () => {
   const file = newFile()
   const opened = open(file)
-  const copy = new StoredCopy(opened, file)
-  copy.beforeScan = () => copy.save(place)
+  const copy = new StoredCopy(opened.opened, file)
   const name = (index: number): string => `p${String(index).padStart(4, '0')}`
   for (let index = 0; index < 1_000; index++) copy.put(name(index), 1, { index })
   const seen: string[] = []

@@ -1,114 +1,13 @@
 /** Followers that keep their copy in a file: PROTOCOL.md 6.9. */
 import assert from 'node:assert/strict'
-import { closeSync, existsSync, mkdtempSync, openSync, rmSync, writeFileSync, writeSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { existsSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
-import { after, test } from 'node:test'
-import { createMemoryHub, type MemoryHub } from '../../src/broker/memory.ts'
-import { type Connection, connect } from '../../src/client/connection.ts'
-import type { CollectionFollower, Follower, ResourceFollower } from '../../src/client/follower.ts'
-import type { ReplicaOptions } from '../../src/client/replica.ts'
-import { isLockstepError, type JsonObject } from '../../src/contract/index.ts'
-import { Reports } from '../support/reports.ts'
-import { openTestService, type TestService } from '../support/service.ts'
-
-const folder = mkdtempSync(join(tmpdir(), 'lockstep-replica-'))
-after(() => rmSync(folder, { recursive: true }))
-let files = 0
-const newFile = (): string => join(folder, `${++files}`, 'copy.db')
-
-interface Stage extends AsyncDisposable {
-  readonly service: TestService
-  readonly reports: Reports
-  readonly requests: string[]
-  isDown: boolean
-  /** A connection of its own, as of another process. */
-  connect(api?: string): Promise<Connection>
-  write(method: string, id: string, body?: object): Promise<string>
-}
-
-async function open({ logKind = 'memory' as 'memory' | 'sqlite' } = {}): Promise<Stage> {
-  const hub: MemoryHub = createMemoryHub()
-  const service = await openTestService({ broker: hub.connect(), logKind })
-  const reports = new Reports()
-  const connections: Connection[] = []
-  const stage: Stage = {
-    service,
-    reports,
-    requests: [],
-    isDown: false,
-    async connect(api = 'http://service.test') {
-      const connection = await connect({
-        api,
-        broker: hub.connect(),
-        topicPrefix: '',
-        onError: reports.onError,
-        fetch: async (input, init) => {
-          const request = new Request(input, init)
-          stage.requests.push(new URL(request.url).pathname)
-          if (stage.isDown) throw new Error('down')
-          return await service.service.fetch(request)
-        },
-      })
-      connections.push(connection)
-      return connection
-    },
-    async write(method, id, body) {
-      const path = method === 'POST' ? '/people' : `/people/${id}`
-      const answer = await service.ask(method, path, { body })
-      assert.ok(answer.status < 300, answer.text)
-      return answer.headers.get('lockstep-marker')!
-    },
-    async [Symbol.asyncDispose]() {
-      for (const connection of connections) await connection.close()
-      await service[Symbol.asyncDispose]()
-    },
-  }
-  for (const [id, city] of Object.entries({ ann: 'Oslo', bob: 'Rome', eve: 'Oslo' })) {
-    await stage.write('POST', id, { id, name: id, address: { city } })
-  }
-  return stage
-}
-
-async function follow(
-  stage: Stage,
-  replica: string | ReplicaOptions,
-): Promise<{ people: CollectionFollower<JsonObject>; connection: Connection; changes: string[] }> {
-  const connection = await stage.connect()
-  const people = connection.follow('/people', { replica }) as CollectionFollower<JsonObject>
-  const changes: string[] = []
-  people.on('change', ({ event, id, version }) => changes.push(`${event} ${id}@${version}`))
-  return { people, connection, changes }
-}
-
-/** Follows until live, and closes. */
-async function fill(stage: Stage, replica: string | ReplicaOptions): Promise<void> {
-  const { people, connection } = await follow(stage, replica)
-  await live(people)
-  await connection.close()
-}
-
-async function live<T>(follower: Follower<T>): Promise<void> {
-  if (follower.status === 'live') return
-  await new Promise<void>(resolve => {
-    const off = follower.on('status', status => {
-      if (status !== 'live') return
-      off()
-      resolve()
-    })
-  })
-}
-
-function refusal(action: () => unknown): { code: string; message: string } {
-  try {
-    action()
-  } catch (error) {
-    assert.ok(isLockstepError(error), String(error))
-    return error
-  }
-  throw new Error('It was not refused.')
-}
+import { test } from 'node:test'
+import type { Connection } from '../../src/client/connection.ts'
+import type { CollectionFollower, ResourceFollower } from '../../src/client/follower.ts'
+import type { JsonObject } from '../../src/contract/index.ts'
+import { fill, folder, follow, live, newFile, open, refusal } from './replica-stage.ts'
 
 test('after a restart the copy is there at once with its age, and only what was missed is asked for', async () => {
   await using stage = await open()
@@ -311,6 +210,12 @@ test('a file that cannot be the replica is refused with what to do, and left as 
     const error = refusal(() => connection.follow(path, { replica }))
     assert.deepEqual([error.code, pattern.test(error.message)], [code, true], error.message)
   }
+  assert.match(
+    refusal(() => connection.follow('/people', { replica: text })).message,
+    /not a SQLite database/,
+  )
+  assert.match(readFileSync(text, 'utf8'), /^a text that somebody needs/)
+  assert.equal(existsSync(`${text}-lock`), false)
   const elsewhere = await stage.connect('http://other.test/v1')
   assert.match(refusal(() => elsewhere.follow('/people', { replica: file })).message, /holds "\/people" of/)
   const again = connection.follow('/people', { replica: file }) as CollectionFollower<JsonObject>
@@ -328,46 +233,6 @@ test('a file has one follower at a time', async () => {
   await live(people)
   await connection.close()
   other.follow('/people', { replica: file }).close()
-})
-
-test('a damaged file is put aside and reported, and the follower begins anew', async () => {
-  await using stage = await open()
-  const file = newFile()
-  await fill(stage, file)
-  const handle = openSync(file, 'r+')
-  writeSync(handle, Buffer.alloc(3_000, 0xff), 0, 3_000, 100)
-  closeSync(handle)
-  const { people } = await follow(stage, file)
-  await live(people)
-  assert.equal(people.state.size, 3)
-  assert.equal(existsSync(`${file}.damaged`), true)
-  const report = await stage.reports.stage('replica')
-  assert.deepEqual([report.code, /was damaged/.test(report.text)], ['replica-failed', true])
-})
-
-test('a file that is found damaged while in use ends the follower; the next one begins anew', async () => {
-  await using stage = await open()
-  const file = newFile()
-  for (let index = 0; index < 60; index++) {
-    await stage.write('POST', '', { id: `p${index}`, name: 'x'.repeat(2_000) })
-  }
-  await fill(stage, file)
-  const reader = new DatabaseSync(file)
-  const { page } = reader
-    .prepare("SELECT rootpage AS page FROM sqlite_schema WHERE name = 'lockstep_row'")
-    .get()!
-  reader.close()
-  const handle = openSync(file, 'r+')
-  writeSync(handle, Buffer.alloc(4_096, 0xff), 0, 4_096, (Number(page) - 1) * 4_096)
-  closeSync(handle)
-  const { people } = await follow(stage, file)
-  const closed = new Promise<void>(resolve => people.on('status', status => status === 'closed' && resolve()))
-  await stage.write('PATCH', 'p3', { age: 3 })
-  await closed
-  assert.equal((await stage.reports.stage('replica')).code, 'replica-failed')
-  const { people: next } = await follow(stage, file)
-  await live(next)
-  assert.equal(next.state.get('p3')?.['age'], 3)
 })
 
 test('a file that cannot be written for a while is reported once and written later; the copy goes on', async () => {
