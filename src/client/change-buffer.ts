@@ -2,7 +2,7 @@
  * The changes that wait for an application that iterates over a follower. It is bounded: where the application is
  * too slow, the older half is replaced by one `refreshed`, which says: look at the follower's state.
  */
-import type { Change } from './change.ts'
+import { type Change, refreshedAt } from './change.ts'
 
 /** The most changes that wait for one iterator. */
 export const maxWaitingChanges = 1_000
@@ -42,9 +42,7 @@ export function createChangeBuffer<T>(options: ChangeBufferOptions): ChangeBuffe
       waiting.push(change)
       if (waiting.length <= maxWaiting) return
       const { position } = waiting[waiting.length >> 1]!
-      const nothing = { state: undefined, previous: undefined, changes: undefined, cause: undefined }
-      const refreshed: Change<T> = { event: 'refreshed', path, id, version: 0, position, ...nothing }
-      waiting = [refreshed, ...waiting.slice((waiting.length >> 1) + 1)]
+      waiting = [refreshedAt({ path, id, position }), ...waiting.slice((waiting.length >> 1) + 1)]
     },
 
     end() {

@@ -55,3 +55,9 @@ export interface Refreshed extends Occurrence {
 }
 
 export type Change<T> = Created<T> | Modified<T> | Deleted<T> | Refreshed
+
+/** Says to look at all that is followed. */
+export function refreshedAt(place: Pick<Refreshed, 'path' | 'id' | 'position'>): Refreshed {
+  const nothing = { state: undefined, previous: undefined, changes: undefined, cause: undefined }
+  return { event: 'refreshed', version: 0, ...place, ...nothing }
+}

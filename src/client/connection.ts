@@ -29,6 +29,8 @@ import type { KindAt, PathIn, StateAt, UnknownApi } from './path-map.ts'
 import { openReplica } from './replica.ts'
 import type { OpenSource } from './source.ts'
 import { openSseSource } from './sse-source.ts'
+import { readView } from './view.ts'
+import type { Known, Shown } from './view-type.ts'
 
 export interface ConnectOptions {
   /** What stands before the paths, such as `https://example.com/api/v1`. */
@@ -52,13 +54,15 @@ export interface ConnectOptions {
   readonly random?: () => number
 }
 
-/** A follower of what lies at a path. */
-export type FollowerAt<Api, Path extends string> =
+/** A follower of what lies at a path, as its options show it. */
+export type FollowerAt<Api, Path extends string, Options = object> =
   KindAt<Path> extends 'resource'
-    ? ResourceFollower<StateAt<Api, Path>>
+    ? ResourceFollower<Shown<StateAt<Api, Path>, Options>>
     : KindAt<Path> extends 'collection'
-      ? CollectionFollower<StateAt<Api, Path>>
-      : ResourceFollower<StateAt<Api, Path>> | CollectionFollower<StateAt<Api, Path>>
+      ? CollectionFollower<Shown<StateAt<Api, Path>, Options>>
+      :
+          | ResourceFollower<Shown<StateAt<Api, Path>, Options>>
+          | CollectionFollower<Shown<StateAt<Api, Path>, Options>>
 
 export interface Connection<Api = UnknownApi> extends AsyncDisposable {
   /**
@@ -66,7 +70,10 @@ export interface Connection<Api = UnknownApi> extends AsyncDisposable {
    * follower of its own. Errors: `invalid-path`, `invalid-option`, `closed`; with a replica also `missing-dependency`
    * where the runtime has no SQLite, `invalid-option` where the file holds something else, `replica-failed`.
    */
-  follow<const Path extends string>(path: PathIn<Api, Path>, options?: FollowOptions): FollowerAt<Api, Path>
+  follow<
+    const Path extends string,
+    const Options extends FollowOptions<StateAt<Api, Path>> = FollowOptions<StateAt<Api, Path>>,
+  >(path: PathIn<Api, Path>, options?: Known<Options, StateAt<Api, Path>>): FollowerAt<Api, Path, Options>
   /** Closes all followers, and the broker's connection where it was made here. Idempotent. */
   close(): Promise<void>
 }
@@ -118,12 +125,14 @@ export async function connect<Api = UnknownApi>(options: ConnectOptions): Promis
     const target = parsePath(path)
     checkFollowOptions(followOptions)
     const { replica: replicaOptions, ...rest } = followOptions
+    const view = readView(followOptions)
     const replica =
       replicaOptions === undefined
         ? undefined
         : openReplica({ ...ports, options: replicaOptions, target, api: root.origin + root.pathname })
     const follower: { close(): void } = startFollower(target, ports, {
       ...rest,
+      view,
       replica,
       onClose: () => followers.delete(follower),
     })

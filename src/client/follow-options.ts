@@ -17,13 +17,14 @@ import {
   quote,
 } from '../contract/index.ts'
 import type { ReplicaOptions } from './replica.ts'
+import type { ViewOptions } from './view.ts'
 
 export interface WaitOptions {
   /** How long to wait before it fails with `timeout`. @default 10_000 */
   readonly timeoutMs?: number
 }
 
-export interface FollowOptions {
+export interface FollowOptions<State = unknown> extends ViewOptions<State> {
   /** Changes that may wait for each iterator; past it the older half becomes one `refreshed`. @default 1_000 */
   readonly maxWaitingChanges?: number
   /**
@@ -33,7 +34,13 @@ export interface FollowOptions {
   readonly replica?: string | ReplicaOptions
 }
 
-const followNames: OptionNames<FollowOptions> = { maxWaitingChanges: true, replica: true }
+const followNames: OptionNames<FollowOptions> = {
+  maxWaitingChanges: true,
+  replica: true,
+  lang: true,
+  fields: true,
+  where: true,
+}
 const waitNames: OptionNames<WaitOptions> = { timeoutMs: true }
 const waitMs = 10_000
 

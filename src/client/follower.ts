@@ -12,8 +12,10 @@ import {
   type Marker,
   type ParsedPath,
   type Position,
+  type Texts,
 } from '../contract/index.ts'
-import type { Change } from './change.ts'
+import type { Api } from './api.ts'
+import { type Change, refreshedAt } from './change.ts'
 import { type ChangeBuffer, createChangeBuffer } from './change-buffer.ts'
 import { type FollowOptions, findPlace, readTimeout, type WaitOptions } from './follow-options.ts'
 import type { FollowerStatus } from './follower-data.ts'
@@ -21,6 +23,8 @@ import { FollowerDriver, type FollowerPorts } from './follower-driver.ts'
 import { statusOf } from './follower-question.ts'
 import type { Replica } from './replica.ts'
 import { type Conditions, compileConditions } from './replica-index.ts'
+import { View } from './view.ts'
+import { ViewedStates } from './viewed-states.ts'
 
 export interface FollowerEvents<T> {
   change: Change<T>
@@ -90,8 +94,10 @@ export interface CollectionFollower<T> extends Follower<T> {
 }
 
 /** As the application gave them, the replica opened. */
-export interface StartOptions extends Omit<FollowOptions, 'replica'> {
-  readonly replica?: Replica
+export interface StartOptions extends Pick<FollowOptions, 'maxWaitingChanges'> {
+  /** @default everything, as it is */
+  readonly view?: View | undefined
+  readonly replica?: Replica | undefined
   readonly onClose?: () => void
 }
 
@@ -102,9 +108,24 @@ export function startFollower(
   options: StartOptions = {},
 ): ResourceFollower<JsonObject> | CollectionFollower<JsonObject> {
   const hearing = createHearing(target, ports, options)
-  const { replica } = options
-  const driver = new FollowerDriver(target, ports, { ...hearing, onBroken: () => close() }, replica)
+  const { replica, view = new View({}) } = options
+  const listener = {
+    onChange(change: Change<JsonObject>): void {
+      viewed?.changed()
+      const seen = options.view === undefined ? change : view.change(change)
+      if (seen !== undefined) hearing.onChange(seen)
+    },
+    onStatus: hearing.onStatus,
+    onBroken: () => close(),
+  }
+  const api = learnFrom(ports.api, texts => {
+    if (!view.learn(texts) || follower.position === undefined) return
+    hearing.onChange(refreshedAt({ path: target.path, id: data.id, position: follower.marker }))
+  })
+  const driver = new FollowerDriver(target, { ...ports, api }, listener, replica)
   const { data } = driver
+  const viewed = options.view && new ViewedStates(data.copy, view)
+  const states = viewed ?? data.copy.states
   const ready = driver.call({ type: 'ready' })
   // Who does not look at it must not be ended by it; onError was told the reason.
   ready.catch(() => {})
@@ -117,8 +138,10 @@ export function startFollower(
     hearing.end()
     options.onClose?.()
   }
+  const versionOf = (id: string): number | undefined =>
+    states.has(id) ? data.copy.versions.get(id) : undefined
   const tagOf = (id: string): string | undefined => {
-    const version = data.copy.versions.get(id)
+    const version = versionOf(id)
     return version === undefined ? undefined : formatResourceTag(data.epoch!, version)
   }
   const follower: Follower<JsonObject> = {
@@ -157,10 +180,10 @@ export function startFollower(
   return target.kind === 'resource'
     ? extend(follower, {
         get state() {
-          return data.copy.states.get(data.id)
+          return states.get(data.id)
         },
         get version() {
-          return data.copy.versions.get(data.id) ?? 0
+          return versionOf(data.id) ?? 0
         },
         get etag() {
           return tagOf(data.id)
@@ -168,13 +191,23 @@ export function startFollower(
       })
     : extend(follower, {
         get state() {
-          return data.copy.states
+          return states
         },
-        versionOf: (id: string) => data.copy.versions.get(id),
+        versionOf,
         etagOf: tagOf,
         where: (conditions: Conditions) =>
-          replica?.copy.where(conditions) ?? find(data.copy.states, conditions),
+          showAll(view, replica?.copy.where(conditions) ?? find(data.copy.states, conditions)),
       })
+}
+
+/** Hears what answers say of texts, before the follower takes them in. */
+function learnFrom(api: Api, learn: (texts: Texts) => void): Api {
+  const answer: Api['answer'] = async (...question) => {
+    const answered = await api.answer(...question)
+    if (answered.texts !== undefined) learn(answered.texts)
+    return answered
+  }
+  return Object.assign(Object.create(api) as Api, { answer })
 }
 
 function find(states: ReadonlyMap<string, JsonObject>, conditions: Conditions): Iterable<JsonObject> {
@@ -183,6 +216,13 @@ function find(states: ReadonlyMap<string, JsonObject>, conditions: Conditions): 
 
 function* filter<T>(values: Iterable<T>, isWanted: (value: T) => boolean): Generator<T> {
   for (const value of values) if (isWanted(value)) yield value
+}
+
+function* showAll(view: View, wholes: Iterable<JsonObject>): Generator<JsonObject> {
+  for (const whole of wholes) {
+    const state = view.show(whole)
+    if (state !== undefined) yield state
+  }
 }
 
 /** Adds members, getters as getters. */

@@ -1,0 +1,195 @@
+/** Views of real services: over sockets and both sources, what followers show is what the API shows. */
+import assert from 'node:assert/strict'
+import test from 'node:test'
+import { createMemoryHub } from '../../src/broker/memory.ts'
+import { type Connection, type ConnectOptions, connect } from '../../src/client/connection.ts'
+import type { Follower } from '../../src/client/follower.ts'
+import { openHttpServer } from '../../src/service/http/node.ts'
+import { type ApiOf, defineResource } from '../../src/service/resource.ts'
+import { Reports } from '../support/reports.ts'
+import { openTestService, type TestService } from '../support/service.ts'
+import { createFastClock } from './manual-clock.ts'
+
+const projects = defineResource('projects', {
+  languages: ['en', 'fr'],
+  schema: {
+    type: 'object',
+    properties: {
+      title: { type: 'string', translatable: true },
+      status: { enum: ['open', 'closed'] },
+      priority: { type: 'integer' },
+      place: { type: 'object', properties: { city: { type: 'string' } } },
+    },
+    additionalProperties: false,
+  },
+})
+type Api = ApiOf<[typeof projects]>
+const sources = ['mqtt', 'sse'] as const
+const bread = { id: 'bread', title: { en: 'Bread', fr: 'Pain' }, status: 'open', priority: 2 }
+
+interface Stage extends AsyncDisposable {
+  readonly service: TestService
+  readonly lockstep: Connection<Api>
+  readonly reports: Reports
+  connect(options?: Partial<ConnectOptions>): Promise<Connection<Api>>
+  write(method: string, path: string, body?: object, headers?: Record<string, string>): Promise<string>
+  /** What the API shows. */
+  get(path: string): Promise<unknown>
+}
+
+async function open(source: 'mqtt' | 'sse'): Promise<Stage> {
+  const hub = createMemoryHub()
+  const service = await openTestService({ resources: [projects], broker: hub.connect() })
+  const server = await openHttpServer(service.service, { port: 0 })
+  const reports = new Reports()
+  const connections: Connection<Api>[] = []
+  const connectTo = async (options: Partial<ConnectOptions> = {}): Promise<Connection<Api>> => {
+    const connection = await connect<Api>({
+      api: server.url,
+      broker: hub.connect(),
+      source,
+      clock: createFastClock(10),
+      onError: reports.onError,
+      // As browsers send it.
+      headers: { 'Accept-Language': 'fr-CH, fr;q=0.9' },
+      ...options,
+    })
+    connections.push(connection)
+    return connection
+  }
+  return {
+    service,
+    lockstep: await connectTo(),
+    reports,
+    connect: connectTo,
+    async write(method, path, body, headers = {}) {
+      const answer = await service.ask(method, path, { body, headers })
+      assert.ok(answer.status < 300, answer.text)
+      return answer.headers.get('lockstep-marker')!
+    },
+    async get(path) {
+      return (await service.ask('GET', path)).json
+    },
+    async [Symbol.asyncDispose]() {
+      for (const connection of connections) await connection.close()
+      await server.close(0)
+      await service[Symbol.asyncDispose]()
+      assert.deepEqual(reports.all, [])
+    },
+  }
+}
+
+/** Notes what a follower tells. */
+function note<T>(follower: Follower<T>): unknown[][] {
+  const told: unknown[][] = []
+  follower.on('change', ({ event, id, changes, previous }) =>
+    told.push(event === 'deleted' ? [event, id, previous] : [event, id, changes]),
+  )
+  return told
+}
+
+for (const source of sources) {
+  test(`over ${source}, a language, some members and some resources are followed`, async () => {
+    await using stage = await open(source)
+    await stage.write('PUT', '/projects/bread', bread)
+    await stage.write('PUT', '/projects/wine', { title: { en: 'Wine' }, status: 'closed', priority: 1 })
+    const follower = stage.lockstep.follow('/projects', {
+      lang: 'fr-CH',
+      fields: 'title,priority',
+      where: { status: 'open', 'priority:lte': 3 },
+    })
+    await follower.ready
+    const shown = { id: 'bread', title: 'Pain', priority: 2 }
+    assert.deepEqual(new Map(follower.state), new Map([['bread', shown]]))
+    assert.deepEqual([follower.versionOf('bread'), follower.versionOf('wine')], [1, undefined])
+    const told = note(follower)
+
+    await stage.write('PATCH', '/projects/bread?lang=en', { title: 'A loaf' })
+    await stage.write('PATCH', '/projects/bread', { place: { city: 'Oslo' } })
+    await stage.write('PATCH', '/projects/wine', { priority: 2 })
+    let marker = await stage.write('PATCH', '/projects/bread?lang=fr', { title: 'Un pain' })
+    await follower.atLeast(marker)
+    assert.deepEqual(told.splice(0), [['modified', 'bread', { title: 'Un pain' }]])
+
+    await stage.write('PATCH', '/projects/wine', { status: 'open' })
+    await stage.write('PATCH', '/projects/bread', { priority: 4 })
+    await stage.write('POST', '/projects', { id: 'tea', status: 'closed' })
+    marker = await stage.write('DELETE', '/projects/tea')
+    await follower.atLeast(marker)
+    assert.deepEqual(told.splice(0), [
+      ['created', 'wine', undefined],
+      ['deleted', 'bread', { id: 'bread', title: 'Un pain', priority: 2 }],
+    ])
+    assert.equal(follower.state.size, 1)
+    const query = 'lang=fr&fields=title,priority&status=open&priority:lte=3'
+    assert.deepEqual([...follower.state.values()], await stage.get(`/projects?${query}`))
+  })
+
+  test(`over ${source}, the ETag of what is shown in part is good for If-Match`, async () => {
+    await using stage = await open(source)
+    await stage.write('PUT', '/projects/bread', bread)
+    const one = stage.lockstep.follow('/projects/bread', { fields: ['title'], lang: 'en' })
+    const all = stage.lockstep.follow('/projects', { fields: ['id'] })
+    await Promise.all([one.ready, all.ready])
+    assert.deepEqual(one.state, { id: 'bread', title: 'Bread' })
+    assert.equal(all.etagOf('bread'), one.etag)
+    const headers = { 'if-match': one.etag! }
+    const marker = await stage.write('PATCH', '/projects/bread', { priority: 9 }, headers)
+    await Promise.all([one.atLeast(marker), all.atLeast(marker)])
+    assert.deepEqual([one.version, all.versionOf('bread')], [2, 2])
+  })
+
+  test(`over ${source}, a resource is there while it is in the view`, async () => {
+    await using stage = await open(source)
+    const follower = stage.lockstep.follow('/projects/bread', { where: { status: 'open' }, lang: 'fr' })
+    await follower.ready
+    const told = note(follower)
+    await follower.atLeast(await stage.write('PUT', '/projects/bread', bread))
+    assert.deepEqual(follower.state, { ...bread, title: 'Pain' })
+    await follower.atLeast(await stage.write('PATCH', '/projects/bread', { status: 'closed' }))
+    assert.deepEqual([follower.state, follower.version, follower.etag], [undefined, 0, undefined])
+    assert.deepEqual(told, [
+      ['created', 'bread', undefined],
+      ['deleted', 'bread', { ...bread, title: 'Pain' }],
+    ])
+  })
+
+  test(`over ${source}, without a view texts are whole, whatever language a browser asks for`, async () => {
+    await using stage = await open(source)
+    await stage.write('PUT', '/projects/bread', bread)
+    const all = stage.lockstep.follow('/projects')
+    const one = stage.lockstep.follow('/projects/bread')
+    await Promise.all([all.ready, one.ready])
+    assert.deepEqual([all.state.get('bread'), one.state], [bread, bread])
+    const marker = await stage.write('PATCH', '/projects/bread?lang=fr', { title: 'Un pain' })
+    await Promise.all([all.atLeast(marker), one.atLeast(marker)])
+    assert.deepEqual(one.state?.title, { en: 'Bread', fr: 'Un pain' })
+  })
+}
+
+test('what is shown has the type that the options say', async () => {
+  await using stage = await open('sse')
+  await stage.write('PUT', '/projects/bread', { ...bread, place: { city: 'Oslo' } })
+  const { lockstep } = stage
+  const narrow = lockstep.follow('/projects', { lang: 'fr', fields: 'title,place/city' })
+  await narrow.ready
+  const state = narrow.state.get('bread')!
+  const title: string | undefined = state.title
+  const city: string | undefined = state.place?.city
+  assert.deepEqual([title, city], ['Pain', 'Oslo'])
+  // @ts-expect-error: it is not among the fields
+  assert.equal(state.priority, undefined)
+  const fields: string[] = ['priority']
+  const wide = lockstep.follow('/projects', { fields })
+  await wide.ready
+  const priority: number | undefined = wide.state.get('bread')!.priority
+  assert.equal(priority, 2)
+  assert.throws(
+    // @ts-expect-error: an option that is not known
+    () => lockstep.follow('/projects', { field: 'id' }),
+    /no option "field"/,
+  )
+  // @ts-expect-error: a member that there is not
+  lockstep.follow('/projects', { where: { state: 'open' } })
+  lockstep.follow('/projects', { where: { 'status:in': ['open'], 'place/city:starts': 'O' } })
+})
