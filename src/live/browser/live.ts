@@ -4,6 +4,7 @@
  * It ties the parts together: the connection brings frames, the session says what they mean, the copy what a message changes, the
  * writer shows it. What only a refresh can mend is fetched anew. PROTOCOL.md §9.
  */
+import type { JsonObject } from '../../contract/index.ts'
 import type { ChannelEnd, Frame } from './channel.ts'
 import { Connection } from './connection.ts'
 import type { Lease } from './lease.ts'
@@ -105,11 +106,11 @@ class Page implements LivePage {
     return this.#session.marker
   }
 
-  get(path: string): ReturnType<States['get']> {
+  get<State extends object = JsonObject>(path: string): State | undefined {
     return this.#copy.get(path)
   }
 
-  list(path: string): ReturnType<States['list']> {
+  list<State extends object = JsonObject>(path: string): readonly State[] {
     return this.#copy.list(path)
   }
 

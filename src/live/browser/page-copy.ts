@@ -27,12 +27,12 @@ export interface LiveChange {
 /** What the page shows of resources when it begins, by path; a state only where the page asked for it. */
 export type Held = Readonly<Record<string, { readonly version: number; readonly state?: JsonObject }>>
 
-/** What views read: the same on the server and in the browser. */
+/** What views read: the same on the server and in the browser. The type of a state is what the reader says it is. */
 export interface States {
   /** The state of a resource; `undefined` where there is none, or none is held. */
-  get(path: string): JsonObject | undefined
+  get<State extends object = JsonObject>(path: string): State | undefined
   /** The states of the resources directly in a collection, in order of their paths. */
-  list(path: string): readonly JsonObject[]
+  list<State extends object = JsonObject>(path: string): readonly State[]
 }
 
 /** How many resources, deleted ones among them, a page holds at most. */
@@ -54,13 +54,13 @@ export class PageCopy implements States {
     )
   }
 
-  get(path: string): JsonObject | undefined {
-    return this.entries.get(path)?.state
+  get<State extends object = JsonObject>(path: string): State | undefined {
+    return this.entries.get(path)?.state as State | undefined
   }
 
-  list(path: string): readonly JsonObject[] {
+  list<State extends object = JsonObject>(path: string): readonly State[] {
     const found = [...this.entries].filter(([other, { state }]) => state && parentPath(other) === path)
-    return found.sort(([a], [b]) => (a < b ? -1 : 1)).map(([, { state }]) => state!)
+    return found.sort(([a], [b]) => (a < b ? -1 : 1)).map(([, { state }]) => state as State)
   }
 
   /** Takes a message in; `undefined` where it is not news. */
