@@ -279,6 +279,25 @@ test('4.12 a query parameter that is not known is refused, unless its name begin
     assert.equal((await api.ask('GET', path)).status, 200, path)
 })
 
+test('4.12 the parameters of json-server are refused with what takes their place', async () => {
+  await using api = await openTestService()
+  for (const [query, instead] of [
+    ['_sort=name&_order=desc', 'sort=name, or sort=-name'],
+    ['_order=desc', 'sort=-name'],
+    ['_limit=1', 'limit=10'],
+    ['_page=2', 'the Link header'],
+    ['_start=1', 'after=id'],
+    ['_end=2', 'limit=10'],
+    ['_embed=notes', 'embed=name'],
+    ['_expand=person', 'embed=name'],
+  ] as const) {
+    const { detail } = assertProblem(await api.ask('GET', `/people?${query}`), 400, 'invalid-query')
+    assert.ok(String(detail).includes(`. Use ${instead}`), String(detail))
+  }
+  assertProblem(await api.ask('GET', '/people/ann?_embed=notes'), 400, 'invalid-query')
+  assertProblem(await api.ask('GET', '/people/_changes?_limit=1'), 400, 'invalid-query')
+})
+
 test('4.8 limit and after that cannot be used are refused', async () => {
   await using api = await openTestService()
   for (const limit of ['0', '1001', '-1', '1.5', '', 'x', '1e2', '٣', ' 1', '+1', '99999999999999999999'])

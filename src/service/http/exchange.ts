@@ -64,8 +64,7 @@ export function readQuery<Name extends string>(
   const values: { [N in Name]?: string } = {}
   if (query === '') return values
   for (const [name, value] of new URLSearchParams(query)) {
-    // A leading underscore is how caches are told apart ("?_=1700000000"); it carries no meaning here.
-    if (name.startsWith('_')) continue
+    if (isMeaningless(name)) continue
     const match = known.find(other => other === name)
     if (match === undefined) {
       throw new LockstepError(
@@ -78,6 +77,33 @@ export function readQuery<Name extends string>(
     values[match] = value
   }
   return values
+}
+
+/** What json-server calls by a name with an underscore: to ignore it would give a list that is not the one asked for. */
+const otherNames = new Map([
+  ['_sort', 'sort=name, or sort=-name for the greatest first'],
+  ['_order', 'sort=-name for the greatest first'],
+  ['_limit', 'limit=10'],
+  ['_per_page', 'limit=10'],
+  ['_page', 'the Link header of each page, whose rel="next" leads to the next one'],
+  ['_start', 'after=id, the id to go on after'],
+  ['_end', 'limit=10'],
+  ['_embed', 'embed=name, of a reference that is declared'],
+  ['_expand', 'embed=name, of a reference that is declared'],
+])
+
+/**
+ * A leading underscore is how caches are told apart (`?_=1700000000`); it carries no meaning here. PROTOCOL.md §4.12.
+ * Errors: `invalid-query` for a name that has one elsewhere.
+ */
+export function isMeaningless(name: string): boolean {
+  if (!name.startsWith('_') || name.includes(':')) return false
+  const here = otherNames.get(name)
+  if (here === undefined) return true
+  throw new LockstepError(
+    'invalid-query',
+    `There is no query parameter "${name}" here, as json-server has it. Use ${here}.`,
+  )
 }
 
 /** Reads a whole number within limits. Errors: `invalid-query`. */

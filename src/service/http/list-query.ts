@@ -18,7 +18,7 @@ import {
 } from '../../contract/index.ts'
 import { maxPageSize, type Resource } from '../resource.ts'
 import { findItems, findMember, typesOf } from '../schema-member.ts'
-import { readCount, readFlag } from './exchange.ts'
+import { isMeaningless, readCount, readFlag } from './exchange.ts'
 import { checkMember, shorten, type ViewQuery, viewParameters } from './view.ts'
 
 export interface ListQuery {
@@ -113,7 +113,7 @@ function split(resource: Resource<object>, query: string): SplitQuery {
   const where: Condition[] = []
   const seen = new Set<string>()
   for (const [name, value] of new URLSearchParams(query)) {
-    if (name.startsWith('_') && !name.includes(':')) continue
+    if (isMeaningless(name)) continue
     if (seen.has(name))
       throw new LockstepError('invalid-query', `The query parameter ${quote(name)} is given twice.`)
     seen.add(name)
