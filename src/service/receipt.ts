@@ -16,6 +16,8 @@ export interface Claim {
   readonly key: string
   /** A hash of what is asked for; another one under the same key is refused. */
   readonly fingerprint: string
+  /** The client's key as it was sent, for messages. */
+  readonly sentKey: string
 }
 
 /** What a write gave, now or the first time: then `marker` is the one of that time. */
@@ -52,19 +54,19 @@ export async function writeOnce<T>(
 /** What is kept under the last claim. Errors: `idempotency-key-reused` where any of them was made for something else. */
 async function readKept<T>(tx: LogTransaction, claims: readonly Claim[]): Promise<Done<T> | undefined> {
   let last: Done<T> | undefined
-  for (const { key, fingerprint } of claims) {
-    const receipt = await tx.readReceipt(key)
-    last = receipt && { ...readValue<T>(receipt.text, fingerprint), marker: receipt.marker, replayed: true }
+  for (const claim of claims) {
+    const receipt = await tx.readReceipt(claim.key)
+    last = receipt && { ...readValue<T>(receipt.text, claim), marker: receipt.marker, replayed: true }
   }
   return last
 }
 
-function readValue<T>(receiptText: string, fingerprint: string): { readonly value: T } {
+function readValue<T>(receiptText: string, { fingerprint, sentKey }: Claim): { readonly value: T } {
   const kept = JSON.parse(receiptText) as { readonly fingerprint: string; readonly value: T }
   if (kept.fingerprint === fingerprint) return { value: kept.value }
   throw new LockstepError(
     'idempotency-key-reused',
-    'The idempotency key was used for another request. Take a new key for each request; send the same one only to repeat the same request.',
+    `The idempotency key ${quote(sentKey)} was used for another request. Take a new key for each request; send the same one only to repeat the same request.`,
   )
 }
 

@@ -147,6 +147,12 @@ export function defineResource<
   checkCount(template, 'maxBodyBytes', maxBodyBytes, 1_073_741_824)
   checkCount(template, 'pageSize', pageSize, maxPageSize)
   checkCount(template, 'maxScannedItems', maxScannedItems, 1_000_000_000)
+  if (options.schema === undefined) {
+    throw new LockstepError(
+      'invalid-option',
+      `The schema of ${quote(template)} is missing. Give one; { type: 'object' } takes any object.`,
+    )
+  }
   const { schema, texts, validate } = compileSchema(template, options.schema, options.languages)
   const resource: Resource<WithId<XStatic<StoredSchema<Schema, Languages[number]>>>, Template> = {
     template,

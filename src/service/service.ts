@@ -219,7 +219,7 @@ function checkTransaction(work: unknown, cause: string): void {
 function claimsOf(idempotencyKey: string | undefined): readonly Claim[] {
   if (idempotencyKey === undefined) return []
   if (!isIdempotencyKey(idempotencyKey)) throw invalidIdempotencyKey(idempotencyKey)
-  return [{ key: hashParts(['transaction', idempotencyKey]), fingerprint: '' }]
+  return [{ key: hashParts(['transaction', idempotencyKey]), fingerprint: '', sentKey: idempotencyKey }]
 }
 
 const optionNames: OptionNames<ServiceOptions> = {

@@ -81,8 +81,14 @@ for (const logKind of logKinds) {
         { headers: { ...headers, 'if-none-match': '"x"' }, rawBody: '{"age":1}' },
         { headers: { ...headers, 'content-type': 'application/json' }, rawBody: '{"age":1}' },
       ]
-      for (const other of others)
-        assertProblem(await api.ask('PATCH', '/people/ann', other), 422, 'idempotency-key-reused')
+      for (const other of others) {
+        const problem = assertProblem(
+          await api.ask('PATCH', '/people/ann', other),
+          422,
+          'idempotency-key-reused',
+        )
+        assert.match(String(problem['detail']), /^The idempotency key "k" was used for another request/)
+      }
       assert.ok(isReplayed(await api.ask('PATCH', '/people/ann', { headers, rawBody: '{"age":1}' })))
       assert.equal((await api.changes('people')).length, 2)
     })

@@ -212,7 +212,10 @@ test('2.2 what is not below the root is not there', async () => {
   assert.equal(api.service.owns('/api/v1/anything'), true)
   assert.equal(api.service.owns('/api/v1x'), false)
   const problem = assertProblem(await api.ask('GET', '/api/v1/animals'), 404, 'not-found')
-  assert.match(String(problem['detail']), /This API has: \/api\/v1\/people, /)
+  assert.match(
+    String(problem['detail']),
+    /^There is nothing at "\/animals" below \/api\/v1\. This API has: \/people, /,
+  )
 })
 
 test('a message names what was sent, as it was sent', async () => {

@@ -71,7 +71,10 @@ test('2.4 a nested collection is placed by its parents’ ids, written canonical
 
 test('a schema that is none is refused where it is declared, with the place', () => {
   const declare = (schema: unknown) => () => defineResource('people', { schema: schema as object })
-  refuses(declare(undefined), /not an object|not JSON/)
+  refuses(
+    declare(undefined),
+    /The schema of "people" is missing\. Give one; \{ type: 'object' \} takes any object/,
+  )
   refuses(declare(null), /not an object/)
   refuses(declare([]), /not an object/)
   refuses(declare(5), /not an object/)

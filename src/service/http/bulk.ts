@@ -13,7 +13,7 @@ import { createResultSize, type Result, replyWithAll, replyWithEach } from './bu
 import { refuseConditions } from './conditions.ts'
 import { markerOf, negotiate, type Route } from './context.ts'
 import { type Reply, readQuery } from './exchange.ts'
-import { readScope, runAlone } from './idempotency.ts'
+import { readScope, runAlone, type Scope } from './idempotency.ts'
 import { type Answer, bodyTypes, checkMediaType, type Operation, prepareOperation } from './operation.ts'
 import { findWriteLanguage } from './view.ts'
 import { readBodyText, takeRequestId } from './write.ts'
@@ -28,7 +28,7 @@ interface Bulk {
   readonly route: Route
   readonly limits: Required<BulkOptions>
   readonly cause: string
-  readonly scope: string | undefined
+  readonly scope: Scope | undefined
   readonly text: string
   readonly operations: readonly BulkOperation[]
   /** The epoch that conditions are compared in. */
@@ -58,7 +58,7 @@ export async function writeBulk(route: Route): Promise<Reply> {
 async function runAll(bulk: Bulk): Promise<Done<Answer[]>> {
   const { route, limits, cause, scope, text, operations, epoch } = bulk
   const { log, now } = route.context
-  const claims = scope === undefined ? [] : [{ key: scope, fingerprint: hashParts([text]) }]
+  const claims = scope === undefined ? [] : [{ ...scope, fingerprint: hashParts([text]) }]
   return await writeOnce(log, claims, now, async tx => {
     const context = { timeMs: now(), cause }
     const answers: Answer[] = []
@@ -116,8 +116,12 @@ async function runOne(bulk: Bulk, index: number, checkSize: () => void): Promise
 function claimsOf({ scope, operations }: Bulk, index: number): readonly Claim[] {
   if (scope === undefined) return []
   return [
-    { key: scope, fingerprint: 'each' },
-    { key: hashParts([scope, String(index)]), fingerprint: hashParts([JSON.stringify(operations[index])]) },
+    { ...scope, fingerprint: 'each' },
+    {
+      ...scope,
+      key: hashParts([scope.key, String(index)]),
+      fingerprint: hashParts([JSON.stringify(operations[index])]),
+    },
   ]
 }
 

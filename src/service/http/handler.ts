@@ -143,11 +143,12 @@ function findTarget(context: HandlerContext, exchange: Exchange, below: string):
 }
 
 function notFound({ root, routes }: HandlerContext, exchange: Exchange): LockstepError {
-  const known = [...routes.values()].map(resource => `${root}/${resource.template}`).join(', ')
-  return new LockstepError(
-    'not-found',
-    `There is nothing at ${quote(exchange.path, 200)}. This API has: ${known}.`,
-  )
+  // Paths begin at the root in every message.
+  const isBelow = owns({ root }, exchange.path)
+  const shown = quote(isBelow ? exchange.path.slice(root.length) : exchange.path, 200)
+  const where = root === '' ? '' : isBelow ? ` below ${root}` : `, outside of ${root}`
+  const known = [...routes.values()].map(({ template }) => `/${template}`).join(', ')
+  return new LockstepError('not-found', `There is nothing at ${shown}${where}. This API has: ${known}.`)
 }
 
 /** What is here, for whoever looks at the root first. */

@@ -28,7 +28,7 @@ export async function write(route: Route): Promise<Reply> {
   const { epoch } = hasConditions ? await context.log.head(target.stream) : { epoch: '' }
   const operation = prepareOperation(resource, request, epoch)
   const asked = [mediaType, ifMatch, ifNoneMatch, bodyText, ...(language === undefined ? [] : [language])]
-  const claims = scope === undefined ? [] : [{ key: scope, fingerprint: hashParts(asked) }]
+  const claims = scope === undefined ? [] : [{ ...scope, fingerprint: hashParts(asked) }]
   const done = await runAlone(context, scope, () =>
     writeOnce(context.log, claims, context.now, tx => operation(tx, { timeMs: context.now(), cause })),
   )
