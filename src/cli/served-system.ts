@@ -7,7 +7,6 @@
  * are to be published.
  */
 import type { Broker } from 'lockstep/broker'
-import { LockstepError, toProblem } from 'lockstep/contract'
 import type { ChangeLog } from 'lockstep/log'
 import { type Exchange, openService, type Reply, type Resource, type Service } from 'lockstep/service'
 
@@ -39,9 +38,9 @@ export async function openServedSystem(
   resources: readonly Resource<object>[],
   options: ServedSystemOptions,
 ): Promise<ServedSystem> {
-  const { log, broker, root, topicPrefix, onError } = options
+  const { log, broker, root, topicPrefix, readOnly, onError } = options
   const openFront = async (resources: readonly Resource<object>[]): Promise<Front> =>
-    createFront(await openService({ resources, log, root, topicPrefix, onError }), root)
+    createFront(await openService({ resources, log, root, topicPrefix, readOnly, onError }), root)
   const openPublisher = async (resources: readonly Resource<object>[]): Promise<Publisher> => ({
     streams: listStreams(resources).join(' '),
     service: await openService({ resources, log, broker, root, topicPrefix, onError }),
@@ -54,8 +53,6 @@ export async function openServedSystem(
     owns: path => path === root || path.startsWith(`${root}/`),
 
     async handle(exchange) {
-      const isWrite = !['GET', 'HEAD', 'OPTIONS'].includes(exchange.method)
-      if (isWrite && options.readOnly) return refuseWrite(exchange)
       // Only the service that publishes knows how far behind the broker is.
       const isHealth = exchange.path === `${root}/health` && !publisher.streams.split(' ').includes('health')
       return await (isHealth ? publisher.service : front).handle(exchange)
@@ -162,15 +159,5 @@ function withEnd(exchange: Exchange, ending: AbortSignal): Exchange {
     header: name => exchange.header(name),
     readBody: maxBytes => exchange.readBody(maxBytes),
     signal: AbortSignal.any([signal, ending]),
-  }
-}
-
-function refuseWrite({ method }: Exchange): Reply {
-  const message = `${method} is not allowed: this service was started with --read-only.`
-  const problem = toProblem(new LockstepError('method-not-allowed', message))
-  return {
-    status: problem.status,
-    headers: { 'content-type': 'application/problem+json; charset=utf-8', allow: 'GET, HEAD, OPTIONS' },
-    body: `${JSON.stringify(problem)}\n`,
   }
 }

@@ -157,6 +157,8 @@ test('--memory keeps nothing, --read-only refuses writes', async t => {
   const folder = await temporaryFolder(t, { 'db.json': jsonServerFile })
   const served = await serve(t, ['db.json', '--memory', '--read-only'], { cwd: folder })
   assert.equal(await send('POST', `${served.api}/posts`, { title: 'x' }), 405)
+  const options = await fetch(`${served.api}/posts`, { method: 'OPTIONS' })
+  assert.equal(options.headers.get('allow'), 'GET, HEAD, OPTIONS')
   assert.equal((await get(`${served.api}/posts`)).status, 200)
   assert.deepEqual(await readdir(folder), ['db.json'])
 })
