@@ -34,7 +34,7 @@ export async function renderGap({ pages, services }: Site): Promise<string> {
       <p class="soft">Above, the change log of the builds; below, what this page has taken in. Cut the connection, wait, and connect again: nothing is
         missing, and nothing comes twice.</p>
       <svg id="diagram" role="img" aria-label="Changes travel from the log to this page" height="300"></svg>
-      <p class="legend soft"><span class="key now"></span> at once <span class="key late"></span> after the gap <span class="key lost"></span> not here yet</p>
+      <p class="legend soft"><span><span class="key now"></span> at once</span> <span><span class="key late"></span> after the gap</span> <span><span class="key lost"></span> not here yet</span></p>
       <dl class="figures">
         <div><dt>The log is at</dt><dd id="log-at">–</dd></div>
         <div><dt>This page is at</dt><dd id="page-at">–</dd></div>

@@ -23,10 +23,12 @@ const lateMs = 700
 
 type Attributes = Readonly<Record<string, string | number>>
 
-export function createDiagram(svg: SVGSVGElement, shownMs: number): Diagram {
+/** `longestMs` is what is shown where there is room for it. */
+export function createDiagram(svg: SVGSVGElement, longestMs: number): Diagram {
   return {
     draw(travels, cuts, now) {
       const width = svg.clientWidth || 800
+      const shownMs = width < 500 ? longestMs / 2 : longestMs
       const right = width - 24
       const x = (time: number): number => right - ((now - time) / shownMs) * (right - 12)
       svg.setAttribute('viewBox', `0 0 ${width} 300`)
@@ -44,7 +46,7 @@ export function createDiagram(svg: SVGSVGElement, shownMs: number): Diagram {
         if (x(to) - left > 110)
           add('text', { class: 'cut-text', x: left + 12, y: bottom + 24 }, 'no connection')
       }
-      for (const seconds of [10, 20, 30]) {
+      for (let seconds = 10; seconds * 1_000 < shownMs; seconds += 10) {
         const at = x(now - seconds * 1_000)
         add('line', { class: 'tick', x1: at, y1: top - 16, x2: at, y2: bottom + 40 })
         add('text', { class: 'tick-text', x: at, y: 292 }, `${seconds} s ago`)
