@@ -213,3 +213,37 @@ test('changes during an iteration are seen where they lie ahead, and nothing is 
   ])
   opened.close()
 })
+
+test('an iteration that another database takes the place under ends with an error, not as if it were whole', () => {
+  const [file, other] = [newFile(), newFile()]
+  const [opened, next] = [open(file), open(other)]
+  const copy = new StoredCopy(opened.opened, file)
+  for (let index = 0; index < 500; index++) copy.put(`p${index}`, 1, { index })
+  copy.save(place)
+  for (const iterate of [() => copy.states.values(), () => copy.versions.values()]) {
+    copy.open(opened.opened)
+    const states = iterate()
+    assert.equal(states.next().done, false)
+    copy.open(next.opened)
+    assert.throws(() => [...states], /was damaged and replaced while it was being read/)
+    assert.deepEqual([copy.states.size, [...copy.states]], [0, []])
+  }
+  opened.close()
+  next.close()
+})
+
+test('a file that is damaged a second time is left, and the copy goes on in memory', () => {
+  const file = newFile()
+  const opened = open(file)
+  assert.match(opened.renew().message, /was damaged\. It lies in /)
+  new StoredCopy(opened.opened, file).save(place)
+  assert.match(opened.renew().message, /was damaged and cannot be replaced: .*goes on in memory/)
+  const copy = new StoredCopy(opened.opened, file)
+  copy.put('a', 1, {})
+  copy.save(place)
+  assert.deepEqual([...copy.states], [['a', {}]])
+  opened.close()
+  const again = open(file)
+  assert.equal(again.opened.size, 0)
+  again.close()
+})
