@@ -58,7 +58,7 @@ runProgram<ReplicaBenchOptions>(async ({ resources, file }) => ({
       const iterateS = secondsSince(iterateMs)
       const email = again.people.state.get(`person-${resources - 1}`)!.email
       const whereMs = performance.now()
-      if ([...again.people.where({ '/email': email })].length === 0) throw new Error('Nothing was found.')
+      if ([...again.people.where({ email })].length === 0) throw new Error('Nothing was found.')
       const foundMs = performance.now() - whereMs
       await again.connection.close()
       const fileBytes = statSync(file).size
@@ -75,7 +75,7 @@ async function follow({ fetch, broker }: ServedCollection, file: string): Promis
     broker,
     fetch,
   })
-  return { connection, people: connection.follow('/people', { replica: { file, indexes: ['/email'] } }) }
+  return { connection, people: connection.follow('/people', { replica: { file, indexes: ['email'] } }) }
 }
 
 /** Changes one member of each; gives the seconds. */

@@ -55,14 +55,14 @@ export interface ConnectOptions {
 }
 
 /** A follower of what lies at a path, as its options show it. */
-export type FollowerAt<Api, Path extends string, Options = object> =
-  KindAt<Path> extends 'resource'
-    ? ResourceFollower<Shown<StateAt<Api, Path>, Options>>
-    : KindAt<Path> extends 'collection'
-      ? CollectionFollower<Shown<StateAt<Api, Path>, Options>>
-      :
-          | ResourceFollower<Shown<StateAt<Api, Path>, Options>>
-          | CollectionFollower<Shown<StateAt<Api, Path>, Options>>
+export type FollowerAt<Api, Path extends string, Options = object> = FollowerOf<
+  KindAt<Path>,
+  Shown<StateAt<Api, Path>, Options>,
+  StateAt<Api, Path>
+>
+type FollowerOf<Kind, State, Whole> = Kind extends 'resource'
+  ? ResourceFollower<State>
+  : CollectionFollower<State, Whole>
 
 export interface Connection<Api = UnknownApi> extends AsyncDisposable {
   /**

@@ -12,6 +12,8 @@ import {
   isEqualJson,
   type JsonObject,
   type LockstepError,
+  matchesWhere,
+  type Where,
 } from '../contract/index.ts'
 
 /** What is known of a resource that is not there. */
@@ -34,6 +36,8 @@ export interface Copy {
   readonly tombstones: Map<string, Tombstone>
   put(id: string, version: number, state: JsonObject): void
   remove(id: string): void
+  /** What fulfils the conditions, by way of an index where there is one. */
+  where(where: Where): Iterable<[string, JsonObject]>
   /** Begins to collect what a baseline brings, beside what is shown; one at a time. */
   beginContent(): IncomingContent
 }
@@ -88,6 +92,9 @@ export function createCopy(): Copy {
     remove(id) {
       states.delete(id)
       versions.delete(id)
+    },
+    *where(where) {
+      for (const entry of states) if (matchesWhere(entry[1], where)) yield entry
     },
     beginContent() {
       const content = { states: new Map<string, JsonObject>(), versions: new Map<string, number>() }

@@ -17,12 +17,12 @@ import {
 import type { Api } from './api.ts'
 import { type Change, refreshedAt } from './change.ts'
 import { type ChangeBuffer, createChangeBuffer } from './change-buffer.ts'
+import { type Conditions, readConditions } from './conditions.ts'
 import { type FollowOptions, findPlace, readTimeout, type WaitOptions } from './follow-options.ts'
 import type { FollowerStatus } from './follower-data.ts'
 import { FollowerDriver, type FollowerPorts } from './follower-driver.ts'
 import { statusOf } from './follower-question.ts'
 import type { Replica } from './replica.ts'
-import { type Conditions, compileConditions } from './replica-index.ts'
 import { View } from './view.ts'
 import { ViewedStates } from './viewed-states.ts'
 
@@ -79,7 +79,7 @@ export interface ResourceFollower<T> extends Follower<T> {
   readonly etag: string | undefined
 }
 
-export interface CollectionFollower<T> extends Follower<T> {
+export interface CollectionFollower<T, Whole = T> extends Follower<T> {
   /** By id; always the same map. */
   readonly state: ReadonlyMap<string, T>
   /** `undefined` where there is no such resource. */
@@ -87,10 +87,11 @@ export interface CollectionFollower<T> extends Follower<T> {
   /** For `If-Match`; `undefined` where there is no such resource. */
   etagOf(id: string): string | undefined
   /**
-   * The states whose members are so, by JSON Pointer: `where({ '/address/city': 'Oslo' })`. It looks at every
-   * state, except with an index of a replica. Errors: `invalid-option`.
+   * The states of which all this holds: `where({ 'address/city': 'Oslo', 'age:gte': 18 })`, as a list's query means it. It
+   * looks at every state, except with an index of a replica. Conditions are on whole states, in all languages, whatever
+   * is shown of them. Errors: `invalid-option`.
    */
-  where(conditions: Conditions): Iterable<T>
+  where(conditions: Conditions<Whole>): Iterable<T>
 }
 
 /** As the application gave them, the replica opened. */
@@ -196,7 +197,7 @@ export function startFollower(
         versionOf,
         etagOf: tagOf,
         where: (conditions: Conditions) =>
-          showAll(view, replica?.copy.where(conditions) ?? find(data.copy.states, conditions)),
+          showAll(view, data.copy.where([...view.where, ...readConditions(conditions)])),
       })
 }
 
@@ -210,16 +211,8 @@ function learnFrom(api: Api, learn: (texts: Texts) => void): Api {
   return Object.assign(Object.create(api) as Api, { answer })
 }
 
-function find(states: ReadonlyMap<string, JsonObject>, conditions: Conditions): Iterable<JsonObject> {
-  return filter(states.values(), compileConditions(conditions))
-}
-
-function* filter<T>(values: Iterable<T>, isWanted: (value: T) => boolean): Generator<T> {
-  for (const value of values) if (isWanted(value)) yield value
-}
-
-function* showAll(view: View, wholes: Iterable<JsonObject>): Generator<JsonObject> {
-  for (const whole of wholes) {
+function* showAll(view: View, wholes: Iterable<[string, JsonObject]>): Generator<JsonObject> {
+  for (const [, whole] of wholes) {
     const state = view.show(whole)
     if (state !== undefined) yield state
   }

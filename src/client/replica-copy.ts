@@ -5,12 +5,11 @@
  * holds the copy of one moment and says which. PROTOCOL.md §6.9.
  */
 import type { DatabaseSync } from 'node:sqlite'
-import { type JsonObject, LockstepError, quote } from '../contract/index.ts'
+import { type JsonObject, LockstepError, matchesWhere, quote, type Where } from '../contract/index.ts'
 import type { Copy, IncomingContent } from './copy.ts'
 import { StoredContent } from './replica-content.ts'
 import type { OpenedDatabase, StoredPlace } from './replica-database.ts'
 import { asReplicaFailure } from './replica-failure.ts'
-import { type Conditions, compileConditions } from './replica-index.ts'
 import { type Entry, StoredMap, stateOf, TrackedTombstones } from './replica-map.ts'
 import { pageSize, type ReadPage, StoredRows } from './replica-rows.ts'
 import { UnsavedEntries } from './replica-unsaved.ts'
@@ -124,20 +123,15 @@ export class StoredCopy implements Copy {
     return this.#scan(this.#rows.page, this.#rows)
   }
 
-  /** The states that fulfil the conditions, by way of an index where there is one. */
-  where(conditions: Conditions): Generator<JsonObject> {
-    const fulfils = compileConditions(conditions)
-    const readPage = this.read(() => this.#rows.select(conditions))
-    return this.#filter(this.#scan(readPage, this.#rows), fulfils)
+  where(where: Where): Generator<[string, JsonObject]> {
+    const readPage = this.read(() => this.#rows.select(where))
+    return this.#filter(this.#scan(readPage, this.#rows), where)
   }
 
-  *#filter(
-    entries: Iterable<[string, Entry]>,
-    fulfils: (state: JsonObject) => boolean,
-  ): Generator<JsonObject> {
-    for (const [, entry] of entries) {
+  *#filter(entries: Iterable<[string, Entry]>, where: Where): Generator<[string, JsonObject]> {
+    for (const [id, entry] of entries) {
       const state = this.read(() => stateOf(entry))
-      if (fulfils(state)) yield state
+      if (matchesWhere(state, where)) yield [id, state]
     }
   }
 

@@ -1,81 +1,100 @@
 /**
- * Looking for states by what is in them: conditions by JSON Pointer (RFC 6901), and the indexes of a replica.
+ * Looking for states in a replica by what is in them: the indexes, and what of a search SQLite can do.
  *
- * A pointer leads through members only, not through arrays. An index narrows a search down; whether a state
- * fulfils the conditions is decided here, the same in memory and for a file.
+ * SQL narrows a search down; whether a state fulfils the conditions is decided by contract/where.ts, the same in memory
+ * and for a file. Only equality is narrowed down: SQLite has another order of texts than UTF-16 code units.
  */
 import type { DatabaseSync } from 'node:sqlite'
 import {
+  type Condition,
   describeValue,
-  isJsonObject,
-  type Json,
-  type JsonObject,
+  formatMemberPath,
+  isLockstepError,
+  isNumberText,
   LockstepError,
+  type MemberPath,
+  parseMemberPath,
   quote,
+  type Where,
 } from '../contract/index.ts'
 
-/** What members must be, by JSON Pointer: `{ '/address/city': 'Oslo' }`. */
-export type Conditions = Readonly<Record<string, string | number | boolean | null>>
+type Value = string | number | null
 
-interface Condition {
-  readonly members: readonly string[]
-  readonly value: string | number | boolean | null
+/** Ways to read rows that may fulfil conditions: a row fulfils the tests of one of them at most. */
+export interface Narrowing {
+  /** Tests in SQL, their values numbered from `?3` on. */
+  readonly ways: readonly string[]
+  readonly values: readonly Value[]
 }
 
-/** Gives a test for states. Errors: `invalid-option` where a pointer or value cannot be used. */
-export function compileConditions(conditions: Conditions): (state: JsonObject) => boolean {
-  if (!isPlainObject(conditions)) {
-    throw new LockstepError(
-      'invalid-option',
-      `where was given ${describeValue(conditions)}. Give members with their values, such as { "/address/city": "Oslo" }; for other questions filter the values of state.`,
-    )
+/** More values of one member are not looked for one by one. */
+const maxWays = 20
+
+/** What every row that fulfils the conditions fulfils. */
+export function narrowRows(where: Where): Narrowing {
+  const values: Value[] = []
+  const test = (sql: string, value: Value): string => ` AND ${sql} IS ?${values.push(value) + 2}`
+  let common = ''
+  let ways: readonly string[] | undefined
+  for (const condition of where) {
+    const sql = memberSql(condition.path)
+    const candidates = candidatesOf(condition)
+    if (sql === undefined || candidates === undefined) continue
+    if (candidates.length === 1) common += test(sql, candidates[0]!)
+    // A way for each value, since SQLite would sort what an index gives for several of them.
+    else if (candidates.length <= maxWays) ways ??= candidates.map(candidate => test(sql, candidate))
   }
-  const all: Condition[] = Object.entries(conditions).map(([pointer, value]) => {
-    if (!isScalar(value)) {
-      const what = isPlainObject(value) ? 'an object' : describeValue(value)
-      throw new LockstepError(
-        'invalid-option',
-        `The condition ${quote(pointer)} is ${what}. Give a string, a number, a boolean or null.`,
-      )
-    }
-    return { members: parsePointer(pointer), value }
+  return { ways: (ways ?? ['']).map(way => common + way), values }
+}
+
+/** What may stand there where the condition holds, as `json_extract` gives it; `undefined` where that is not to be listed. */
+function candidatesOf({ operator, operands }: Condition): readonly Value[] | undefined {
+  if (operator !== 'eq' && operator !== 'in') return undefined
+  if (!operands.every(operand => operand.isWellFormed() && !operand.includes('\0'))) return undefined
+  const candidates = operands.flatMap((operand): Value[] => {
+    if (isNumberText(operand)) return [operand, Number(operand)]
+    if (operand === 'null') return [operand, null]
+    return operand === 'true' || operand === 'false' ? [operand, Number(operand === 'true')] : [operand]
   })
-  return state => all.every(({ members, value }) => lookUp(state, members) === value)
+  return [...new Set(candidates)]
 }
 
-/** Anything else, a Map for one, would have no members, and so find everything. */
-function isPlainObject(value: unknown): boolean {
-  if (typeof value !== 'object' || value === null) return false
-  const prototype = Object.getPrototypeOf(value) as object | null
-  return prototype === null || Object.getPrototypeOf(prototype) === null
+/** The SQL of a member, as an index has it; `undefined` where SQLite cannot be told of it. */
+function memberSql(path: MemberPath): string | undefined {
+  if (path.length === 1 && path[0] === 'id') return 'id'
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: these are what cannot be said
+  if (path.some(name => /["\\\u0000-\u001f]/.test(name) || !name.isWellFormed())) return undefined
+  const names = path.map(name => `."${name}"`).join('')
+  return `json_extract(state, '$${names.replaceAll("'", "''")}')`
 }
 
-function isScalar(value: unknown): boolean {
-  return value === null || ['string', 'boolean'].includes(typeof value) || Number.isFinite(value)
-}
-
-function lookUp(state: JsonObject, members: readonly string[]): Json | undefined {
-  let value: Json | undefined = state
-  for (const name of members) {
-    if (value === undefined || !isJsonObject(value) || !Object.hasOwn(value, name)) return undefined
-    value = value[name]
+/** Reads the member path of an index. Errors: `invalid-option`. */
+export function readIndex(text: string): { readonly name: string; readonly sql: string } {
+  const refuse = (why: string): LockstepError =>
+    new LockstepError(
+      'invalid-option',
+      `The index ${typeof text === 'string' ? quote(text) : describeValue(text)} cannot be used: ${why} Write the member as "email" or "address/city".`,
+    )
+  if (typeof text !== 'string') throw refuse('it is no text.')
+  try {
+    const path = parseMemberPath(text)
+    const name = formatMemberPath(path)
+    const sql = memberSql(path)
+    if (sql === undefined)
+      throw refuse('quotes, backslashes and control characters cannot be in a name here.')
+    if (name.length > maxIndexChars) throw refuse(`it has over ${maxIndexChars} characters.`)
+    return { name: indexPrefix + name, sql }
+  } catch (error) {
+    throw isLockstepError(error, 'invalid-query') ? refuse(error.message) : error
   }
-  return value
-}
-
-/** The SQL of the member, as an index has it. */
-export function memberSql(pointer: string): string {
-  const path = parsePointer(pointer)
-    .map(name => `."${name}"`)
-    .join('')
-  return `json_extract(state, '$${path.replaceAll("'", "''")}')`
 }
 
 const indexPrefix = 'lockstep_member '
+const maxIndexChars = 500
 
 /** Makes the indexes that are missing and drops those that nobody wants any more. */
-export function ensureIndexes(database: DatabaseSync, pointers: readonly string[]): void {
-  const wanted = new Map(pointers.map(pointer => [indexPrefix + pointer, memberSql(pointer)]))
+export function ensureIndexes(database: DatabaseSync, paths: readonly string[]): void {
+  const wanted = new Map(paths.map(readIndex).map(({ name, sql }) => [name, sql]))
   const rows = database.prepare("SELECT name FROM sqlite_schema WHERE type = 'index'").all()
   const present = new Set(rows.map(row => row['name'] as string).filter(name => name.startsWith(indexPrefix)))
   for (const name of present) if (!wanted.has(name)) database.exec(`DROP INDEX "${name}"`)
@@ -83,20 +102,4 @@ export function ensureIndexes(database: DatabaseSync, pointers: readonly string[
     if (present.has(name)) continue
     database.exec(`CREATE INDEX "${name}" ON lockstep_row (generation, ${sql}, id)`)
   }
-}
-
-function parsePointer(pointer: string): string[] {
-  // SQLite cannot be told of a member whose name holds one of these.
-  const isPointer = typeof pointer === 'string' && /^(\/([^~/]|~[01])*)+$/.test(pointer)
-  // biome-ignore lint/suspicious/noControlCharactersInRegex: these are what is refused
-  if (!isPointer || /["\\\u0000-\u001f]/.test(pointer) || !pointer.isWellFormed() || pointer.length > 500) {
-    throw new LockstepError(
-      'invalid-option',
-      `${quote(pointer)} is no JSON Pointer to a member. Write it as "/email" or "/address/city", without quotes and control characters.`,
-    )
-  }
-  return pointer
-    .slice(1)
-    .split('/')
-    .map(part => part.replaceAll('~1', '/').replaceAll('~0', '~'))
 }

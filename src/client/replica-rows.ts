@@ -1,7 +1,8 @@
 /** The rows of a replica's database: the statements that read and write them. Errors: those of SQLite. */
 import type { DatabaseSync, StatementSync } from 'node:sqlite'
+import type { Where } from '../contract/index.ts'
 import type { StoredPlace } from './replica-database.ts'
-import { type Conditions, memberSql } from './replica-index.ts'
+import { narrowRows } from './replica-index.ts'
 import type { Entry, TrackedTombstones } from './replica-map.ts'
 import type { UnsavedEntries } from './replica-unsaved.ts'
 
@@ -43,7 +44,7 @@ export class StoredRows {
       confirmed_ms = ?, generation = ?, size = ?`)
     this.#sweep = database.prepare(`DELETE FROM lockstep_row WHERE number IN
       (SELECT number FROM lockstep_row WHERE generation > ? AND generation < ? LIMIT ${sweepSize})`)
-    this.page = this.select({})
+    this.page = this.select([])
   }
 
   find(generation: number, id: string): Entry | undefined {
@@ -52,13 +53,12 @@ export class StoredRows {
   }
 
   /** Reads what may fulfil the conditions, by way of an index where there is one. */
-  select(conditions: Conditions): ReadPage {
-    const tests = Object.keys(conditions).map(pointer => `AND ${memberSql(pointer)} IS ?`)
-    const values = Object.values(conditions).map(value =>
-      typeof value === 'boolean' ? Number(value) : value,
+  select(where: Where): ReadPage {
+    const { ways, values } = narrowRows(where)
+    const selects = ways.map(
+      tests => `SELECT id, version, state FROM lockstep_row WHERE generation = ?1 AND id > ?2${tests}`,
     )
-    const statement = this.database.prepare(`SELECT id, version, state FROM lockstep_row
-      WHERE generation = ? AND id > ? ${tests.join(' ')} ORDER BY id LIMIT ${pageSize}`)
+    const statement = this.database.prepare(`${selects.join(' UNION ALL ')} ORDER BY id LIMIT ${pageSize}`)
     return (generation, after) => {
       const rows = statement.all(generation, after, ...values) as unknown as Row[]
       return rows.map(({ id, version, state: text }) => [id, { version, text, state: undefined }])

@@ -17,12 +17,12 @@ import type { FollowerData, KeptPlace } from './follower-data.ts'
 import { StoredCopy } from './replica-copy.ts'
 import { asReplicaFailure, isDamage } from './replica-failure.ts'
 import { openReplicaFile, type ReplicaFile } from './replica-file.ts'
-import { memberSql } from './replica-index.ts'
+import { readIndex } from './replica-index.ts'
 
 export interface ReplicaOptions {
   /** The SQLite file; it and its folder are made where they are missing. One follower per file. */
   readonly file: string
-  /** Members that `where` finds without looking at every state, as JSON Pointers: `['/address/city']`. */
+  /** Members that `where` finds without looking at every state, by member path: `['address/city']`. */
   readonly indexes?: readonly string[]
 }
 
@@ -213,7 +213,7 @@ function readOptions({ options, target }: ReplicaSettings): Required<ReplicaOpti
   if (!Array.isArray(indexes)) {
     throw new LockstepError(
       'invalid-option',
-      `indexes is ${describeValue(indexes)}. Give an array of JSON Pointers, such as ["/address/city"].`,
+      `indexes is ${describeValue(indexes)}. Give an array of member paths, such as ["address/city"].`,
     )
   }
   if (target.kind === 'resource' && indexes.length > 0) {
@@ -222,7 +222,7 @@ function readOptions({ options, target }: ReplicaSettings): Required<ReplicaOpti
       `${target.path} is one resource, which has no use for indexes. Leave them out, or follow its collection.`,
     )
   }
-  for (const pointer of indexes) memberSql(pointer)
+  for (const index of indexes) readIndex(index)
   return { file, indexes }
 }
 

@@ -38,7 +38,7 @@ export class ViewedStates implements ReadonlyMap<string, JsonObject> {
   }
 
   *entries(): MapIterator<[string, JsonObject]> {
-    for (const [id, whole] of this.#copy.states) {
+    for (const [id, whole] of this.#copy.where(this.#view.where)) {
       const state = this.#view.show(whole)
       if (state !== undefined) yield [id, state]
     }
