@@ -119,7 +119,9 @@ export function startFollower(
     onStatus: hearing.onStatus,
     onBroken: () => close(),
   }
+  if (replica?.texts !== undefined) view.learn(replica.texts)
   const api = learnFrom(ports.api, texts => {
+    if (replica !== undefined) replica.texts = texts
     if (!view.learn(texts) || follower.position === undefined) return
     hearing.onChange(refreshedAt({ path: target.path, id: data.id, position: follower.marker }))
   })

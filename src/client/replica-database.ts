@@ -5,7 +5,7 @@
  * change of one number. PROTOCOL.md §6.9.
  */
 import type { DatabaseSync } from 'node:sqlite'
-import { LockstepError, quote } from '../contract/index.ts'
+import { LockstepError, quote, type Texts } from '../contract/index.ts'
 import type { Tombstone } from './copy.ts'
 import { ensureIndexes } from './replica-index.ts'
 
@@ -17,6 +17,8 @@ export interface StoredPlace {
   readonly ahead: number
   /** When it was last known to be what the API had, by the wall clock; `undefined` where that is not known. */
   readonly confirmedMs: number | undefined
+  /** Which members are texts in several languages, where the API has said it. */
+  readonly texts?: Texts | undefined
 }
 
 export interface ReplicaTarget {
@@ -39,11 +41,11 @@ export interface OpenedDatabase {
 
 /** "Lcps": that a file is ours; the next number says how its tables look. */
 export const applicationId = 0x4c637073
-const schemaVersion = 1
+const schemaVersion = 2
 
 const schema = `
   CREATE TABLE lockstep_about (only INTEGER PRIMARY KEY CHECK (only = 1), api TEXT NOT NULL, path TEXT NOT NULL,
-    epoch TEXT, position INTEGER, cursor INTEGER, ahead INTEGER, confirmed_ms INTEGER,
+    epoch TEXT, position INTEGER, cursor INTEGER, ahead INTEGER, confirmed_ms INTEGER, texts TEXT,
     generation INTEGER NOT NULL, size INTEGER NOT NULL);
   CREATE TABLE lockstep_row (number INTEGER PRIMARY KEY, generation INTEGER NOT NULL, id TEXT NOT NULL,
     version INTEGER NOT NULL, state TEXT NOT NULL, UNIQUE (generation, id));
@@ -116,14 +118,16 @@ export function copyDatabase(from: DatabaseSync, to: DatabaseSync): void {
 
 export function readDatabase(database: DatabaseSync): OpenedDatabase {
   const about = database.prepare('SELECT * FROM lockstep_about').get()!
-  const { epoch, position, cursor, ahead, confirmed_ms: confirmedMs } = about
+  const { epoch, position, cursor, ahead, confirmed_ms: confirmed } = about
+  const confirmedMs = confirmed ?? undefined
+  const texts = about['texts'] === null ? undefined : JSON.parse(about['texts'] as string)
   const generation = about['generation'] as number
   const last = database.prepare('SELECT max(generation) AS last FROM lockstep_row').get()!['last']
   const deletions = database.prepare('SELECT * FROM lockstep_deletion ORDER BY seq').all()
   const place =
     epoch === null
       ? undefined
-      : ({ epoch, position, cursor, ahead, confirmedMs: confirmedMs ?? undefined } as unknown as StoredPlace)
+      : ({ epoch, position, cursor, ahead, confirmedMs, texts } as unknown as StoredPlace)
   return {
     database,
     place,

@@ -41,7 +41,7 @@ export class StoredRows {
     this.#bury = database.prepare('INSERT OR REPLACE INTO lockstep_deletion VALUES (?, ?, ?, ?)')
     this.#unbury = database.prepare('DELETE FROM lockstep_deletion WHERE id = ?')
     this.#move = database.prepare(`UPDATE lockstep_about SET epoch = ?, position = ?, cursor = ?, ahead = ?,
-      confirmed_ms = ?, generation = ?, size = ?`)
+      confirmed_ms = ?, texts = ?, generation = ?, size = ?`)
     this.#sweep = database.prepare(`DELETE FROM lockstep_row WHERE number IN
       (SELECT number FROM lockstep_row WHERE generation > ? AND generation < ? LIMIT ${sweepSize})`)
     this.page = this.select([])
@@ -82,9 +82,14 @@ export class StoredRows {
     }
   }
 
-  move({ epoch, position, cursor, ahead, confirmedMs }: StoredPlace, generation: number, size: number): void {
+  move(
+    { epoch, position, cursor, ahead, confirmedMs, texts }: StoredPlace,
+    generation: number,
+    size: number,
+  ): void {
     const confirmed = confirmedMs === undefined ? null : Math.floor(confirmedMs)
-    this.#move.run(epoch, position, cursor, ahead, confirmed, generation, size)
+    const textsJson = texts === undefined ? null : JSON.stringify(texts)
+    this.#move.run(epoch, position, cursor, ahead, confirmed, textsJson, generation, size)
   }
 
   /** Deletes some rows of generations between the two; `false` where there are none. */

@@ -11,6 +11,7 @@ import {
   type OptionNames,
   type ParsedPath,
   type ReportError,
+  type Texts,
 } from '../contract/index.ts'
 import type { Clock } from './clock.ts'
 import type { FollowerData, KeptPlace } from './follower-data.ts'
@@ -45,6 +46,8 @@ export class Replica {
   readonly copy: StoredCopy
   /** What the file held when it was opened; `undefined` where that was nothing. */
   readonly kept: KeptPlace | undefined
+  /** Which members are texts in several languages, as far as it is known: kept with the place. */
+  texts: Texts | undefined
   /** Was the copy found damaged, and not renewed yet? */
   isLost = false
   readonly #file: ReplicaFile
@@ -65,7 +68,8 @@ export class Replica {
     this.copy.onFailure = (error, verb) => this.#hearFailure(error, verb)
     const { place } = file.opened
     if (place === undefined) return
-    const { confirmedMs, ...rest } = place
+    const { confirmedMs, texts, ...rest } = place
+    this.texts = texts
     const ageMs = confirmedMs === undefined ? -1 : Date.now() - confirmedMs
     // A wall clock that went back tells no age.
     this.kept = { ...rest, confirmedAt: ageMs < 0 ? undefined : clock.now() - ageMs }
@@ -144,19 +148,25 @@ export class Replica {
   }
 
   #isDue(): boolean {
-    return this.copy.hasRest || this.copy.unsaved > 0 || formatPlace(this.#data) !== this.#saved
+    return this.copy.hasRest || this.copy.unsaved > 0 || this.#formatPlace() !== this.#saved
   }
 
   #saveNow(isProbe: boolean): void {
     const data = this.#data
     if (data?.epoch === undefined) return
-    const text = formatPlace(data)
+    const text = this.#formatPlace()
     if (text === this.#saved && this.copy.unsaved === 0 && !isProbe) return
     const { epoch, position, cursor, ahead, confirmedAt } = data
     const confirmedMs = confirmedAt === undefined ? undefined : Date.now() - (this.#clock.now() - confirmedAt)
-    this.copy.save({ epoch, position, cursor, ahead, confirmedMs })
+    this.copy.save({ epoch, position, cursor, ahead, confirmedMs, texts: this.texts })
     this.#saved = text
     this.#hasFailed = false
+  }
+
+  #formatPlace(): string {
+    if (this.#data?.epoch === undefined) return ''
+    const { epoch, position, cursor, ahead, confirmedAt } = this.#data
+    return JSON.stringify([epoch, position, cursor, ahead, confirmedAt, this.texts])
   }
 
   #setTimer(delayMs: number): void {
@@ -224,10 +234,4 @@ function readOptions({ options, target }: ReplicaSettings): Required<ReplicaOpti
   }
   for (const index of indexes) readIndex(index)
   return { file, indexes }
-}
-
-function formatPlace(data: FollowerData | undefined): string {
-  if (data?.epoch === undefined) return ''
-  const { epoch, position, cursor, ahead, confirmedAt } = data
-  return `${epoch}:${position}:${cursor}:${ahead}:${confirmedAt}`
 }

@@ -1,5 +1,8 @@
 /** Views of real services: over sockets and both sources, what followers show is what the API shows. */
 import assert from 'node:assert/strict'
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import test from 'node:test'
 import { createMemoryHub } from '../../src/broker/memory.ts'
 import { type Connection, type ConnectOptions, connect } from '../../src/client/connection.ts'
@@ -166,6 +169,42 @@ for (const source of sources) {
     assert.deepEqual(one.state?.title, { en: 'Bread', fr: 'Un pain' })
   })
 }
+
+test('with a replica the view is there at once after a restart, in its language, and uses the indexes', async t => {
+  const folder = await mkdtemp(join(tmpdir(), 'lockstep-views-'))
+  t.after(() => rm(folder, { recursive: true }))
+  await using stage = await open('mqtt')
+  for (const [id, status] of Object.entries({ bread: 'open', tea: 'closed', wine: 'open' })) {
+    await stage.write('PUT', `/projects/${id}`, { ...bread, id, status })
+  }
+  const view = {
+    lang: 'fr',
+    fields: 'title',
+    where: { status: 'open' },
+    replica: { file: join(folder, 'projects.db'), indexes: ['status', 'priority'] },
+  } as const
+  const first = await stage.connect()
+  await first.follow('/projects', { replica: view.replica }).ready
+  await first.close()
+  const away = await stage.connect({ fetch: () => Promise.reject(new Error('away')), onError: () => {} })
+  const early = away.follow('/projects', view)
+  const shown = ['bread', 'wine'].map(id => ({ id, title: 'Pain' }))
+  assert.deepEqual([...early.state.values()], shown)
+  assert.deepEqual([early.state.size, early.state.has('tea'), early.versionOf('tea')], [2, false, undefined])
+  assert.deepEqual([...early.where({ 'priority:gte': 2, id: 'wine' })], [shown[1]])
+  await away.close()
+
+  const again = stage.lockstep.follow('/projects', view)
+  const told = note(again)
+  await again.atLeast(await stage.write('PATCH', '/projects/tea', { status: 'open' }))
+  await again.atLeast(await stage.write('PATCH', '/projects/wine?lang=fr', { title: 'Vin' }))
+  assert.deepEqual(told.slice(1), [
+    ['created', 'tea', undefined],
+    ['modified', 'wine', { title: 'Vin' }],
+  ])
+  assert.equal(told[0]?.[0], 'refreshed')
+  assert.deepEqual([again.state.size, [...again.state.keys()]], [3, ['bread', 'tea', 'wine']])
+})
 
 test('what is shown has the type that the options say', async () => {
   await using stage = await open('sse')
