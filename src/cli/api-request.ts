@@ -4,6 +4,7 @@
  * For the commands that look at single answers; following is the part `lockstep/client`.
  */
 import { isJsonObject, type Json, LockstepError, parseJson, quote } from 'lockstep/contract'
+import { reasonOfFetch } from './advice.ts'
 
 export interface ApiRequest {
   readonly url: string
@@ -56,7 +57,8 @@ export function explainStatus(url: string, status: number, text: string): Lockst
   const detail = typeof problem['detail'] === 'string' ? `: ${quote(problem['detail'], 300)}` : ''
   const message = `GET ${url} was answered with ${status}${detail}.`
   const { code } = problem
-  if (code !== 'position-gone' && code !== 'position-ahead') return new LockstepError('api-refused', message)
+  if (code !== 'position-gone' && code !== 'position-ahead')
+    return new LockstepError('api-refused', message, { extra: { status } })
   const { marker } = problem
   return new LockstepError(code, message, { extra: typeof marker === 'string' ? { marker } : {} })
 }
@@ -69,7 +71,7 @@ export function explainFailure(error: unknown, url: string, timeoutMs: number): 
       cause: error,
     })
   }
-  return new LockstepError('api-unreachable', `GET ${url} failed: ${causeOf(error)}.`, { cause: error })
+  return new LockstepError('api-unreachable', `GET ${url} failed: ${reasonOfFetch(error)}.`, { cause: error })
 }
 
 function readJsonBody(url: string, text: string): Json {
@@ -90,12 +92,4 @@ function readProblem(text: string): Readonly<Record<string, Json>> {
   } catch {
     return {}
   }
-}
-
-/** `fetch` says "fetch failed" and keeps the reason in `cause`, which may hold one per address that was tried. */
-function causeOf(error: unknown): string {
-  const cause = error instanceof Error ? error.cause : undefined
-  const first = cause instanceof AggregateError ? cause.errors[0] : cause
-  if (first instanceof Error && first.message !== '') return first.message
-  return error instanceof Error ? error.message : String(error)
 }

@@ -79,6 +79,16 @@ export function parseHttpUrl(text: string): URL {
   return new URL(url)
 }
 
+/** What is followed is whole: a query would only seem to narrow it. */
+export function parseFollowUrl(text: string): URL {
+  const url = parseHttpUrl(text)
+  const names = [...url.searchParams.keys()].filter(name => !name.startsWith('_'))
+  if (names.length === 0) return url
+  throw new InvalidArgumentError(
+    `A collection is followed as a whole, so ${quote(names.join(', '))} would change nothing. Leave the query out.`,
+  )
+}
+
 export function parseBrokerUrl(text: string): string {
   if (!URL.canParse(text) || !/^(mqtts?|wss?):\/\//i.test(text)) {
     throw new InvalidArgumentError(
@@ -104,6 +114,11 @@ export function parseHeader(
   const [, name, value] = /^([A-Za-z0-9!#$%&'*+.^_`|~-]+):\s*(.*)$/.exec(text) ?? []
   if (name === undefined || value === undefined) {
     throw new InvalidArgumentError('Write it as in "Authorization: Bearer …".')
+  }
+  if (!/^[\t\x20-\x7e\x80-\xff]*$/.test(value)) {
+    throw new InvalidArgumentError(
+      `A header can hold characters up to U+00FF only; ${quote(value, 40)} has others. Percent-encode them, if the service takes that.`,
+    )
   }
   return { ...before, [name.toLowerCase()]: value }
 }

@@ -11,6 +11,7 @@ import {
   parseMarker,
   quote,
 } from 'lockstep/contract'
+import { adviseOn, adviseOnStatus } from './advice.ts'
 import { type ApiPlace, listCollections, readApiPlace } from './api-place.ts'
 import { type ApiAnswer, askApi, explainFailure, explainStatus } from './api-request.ts'
 import { trimUrl } from './argument.ts'
@@ -44,22 +45,17 @@ export async function checkReachable(
     const detail = `GET ${trimUrl(url)} was answered with ${status} in ${formatMs(answer.tookMs)}`
     const isMirrored = answer.response.headers.has('lockstep-topic')
     const isUsable = status === 200 || (isMirrored && [404, 410].includes(status))
-    const next = isUsable ? undefined : adviceFor(status)
+    const next = isUsable ? undefined : adviseOnStatus(status)
     return {
       check: { name, status: isUsable ? 'ok' : 'failed', detail, next },
       visit: isUsable ? { url, answer } : undefined,
     }
   } catch (error) {
-    const next = 'Start the service there, or correct the address.'
-    return { check: { name, status: 'failed', detail: explain(error), next }, visit: undefined }
+    return {
+      check: { name, status: 'failed', detail: explain(error), next: adviseOn(error) },
+      visit: undefined,
+    }
   }
-}
-
-function adviceFor(status: number): string {
-  if (status === 401 || status === 403) return 'Give credentials with --header "Authorization: …".'
-  return status >= 500
-    ? "Read the service's log."
-    : 'Correct the address: a collection or resource, such as /people.'
 }
 
 /** Does it say what a mirrored resource says, and is the body what it should be? */

@@ -10,7 +10,7 @@ import { checkEvents, checkFeed, checkProtocol, checkReachable, checkVersions } 
 import { checkBroker } from './doctor-broker.ts'
 import { checkHealth } from './doctor-health.ts'
 import { exitCodes } from './failure.ts'
-import { formatJsonLine, paintOut, printLine } from './terminal.ts'
+import { formatJsonLine, isScreen, paintOut, printLine } from './terminal.ts'
 
 interface DoctorOptions {
   readonly broker?: string
@@ -90,5 +90,5 @@ async function* examine(url: URL, options: DoctorOptions): AsyncGenerator<Check>
 
 /** A line on standard error that the next one takes the place of; only where a terminal is. */
 function showProgress(text: string): void {
-  if (process.stderr.isTTY) process.stderr.write(`\r\u001b[K${text === '' ? '' : `– ${text}`}`)
+  if (isScreen(process.stderr)) process.stderr.write(`\r\u001b[K${text === '' ? '' : `– ${text}`}`)
 }

@@ -7,6 +7,7 @@
 import type { Broker, Delivery } from 'lockstep/broker'
 import {
   type ChangeMessage,
+  formatMarker,
   formatPosition,
   type Head,
   headTopic,
@@ -59,6 +60,16 @@ export async function openFeedTail(options: FeedTailOptions): Promise<void> {
       `No collection of ${options.root} has topics that ${options.filter} takes.`,
     )
   }
+  if (
+    typeof beginning !== 'string' &&
+    !tails.some(({ stream }) => beginning.some(each => each.stream === stream))
+  ) {
+    const taken = tails.map(({ stream }) => stream).join(', ')
+    throw new LockstepError(
+      'invalid-option',
+      `The marker ${formatMarker(beginning)} names no stream that ${options.filter} takes; that takes ${taken}.`,
+    )
+  }
   broker.onConnection(connected => {
     if (connected) for (const tail of tails) void tail.fill()
   })
@@ -74,6 +85,7 @@ export async function openFeedTail(options: FeedTailOptions): Promise<void> {
 }
 
 interface StreamTail {
+  readonly stream: string
   readonly topic: string
   readonly headTopic: string
   hear(delivery: Delivery): void
@@ -164,6 +176,7 @@ function createStreamTail(stream: string, probe: FeedPage, options: FeedTailOpti
   }
 
   const tail: StreamTail = {
+    stream,
     topic,
     headTopic: streamHeadTopic,
 
@@ -197,7 +210,7 @@ function findStart(
   return given ?? { stream, epoch: probe.epoch, seq: probe.head }
 }
 
-/** The streams that the API lists at its root, and those of the marker. */
+/** The streams that the API lists at its root; those of the marker where it lists none. */
 async function listStreams({ root, beginning, headers }: FeedTailOptions): Promise<readonly string[]> {
   const named = typeof beginning === 'string' ? [] : beginning.map(({ stream }) => stream)
   try {
@@ -207,7 +220,7 @@ async function listStreams({ root, beginning, headers }: FeedTailOptions): Promi
       const changes = isJsonObject(resource) ? resource['changes'] : undefined
       return typeof changes === 'string' ? (/([^/]+)\/_changes$/.exec(changes)?.slice(1, 2) ?? []) : []
     })
-    if (listed.length > 0) return [...new Set([...named, ...listed])]
+    if (listed.length > 0) return [...new Set(listed)]
   } catch (error) {
     if (!isLockstepError(error, 'api-refused')) throw error
   }

@@ -8,7 +8,7 @@ import type { JsonObject } from 'lockstep/contract'
 import { formatChangeLine } from './follow-line.ts'
 import { createFollowMemory, type HeldCopy, type SeenChange } from './follow-memory.ts'
 import { renderFollowView } from './follow-view.ts'
-import { paintNothing, paintOut } from './terminal.ts'
+import { paintNothing, paintOut, terminalSize } from './terminal.ts'
 
 export interface ScreenOptions {
   readonly url: string
@@ -47,7 +47,7 @@ export function openFollowScreen({ url, kind, source, follower, copy }: ScreenOp
     frame = undefined
     if (isClosed) return
     const nowMs = Date.now()
-    const { columns, rows } = stdout
+    const { columns, rows } = terminalSize()
     const items = memory.list(copy, rows, nowMs)
     const { status, staleForMs, marker } = follower
     const view = {

@@ -7,15 +7,24 @@
 import { type Command, Option } from 'commander'
 import { type CollectionFollower, connect, type Follower, type ResourceFollower } from 'lockstep/client'
 import { type Json, type JsonObject, LockstepError } from 'lockstep/contract'
+import { withAdvice } from './advice.ts'
 import { type ApiPlace, findApiPlace } from './api-place.ts'
-import { parseBrokerUrl, parseHeader, parseHttpUrl, showUrl, trimUrl } from './argument.ts'
+import { parseBrokerUrl, parseFollowUrl, parseHeader, showUrl, trimUrl } from './argument.ts'
 import { explain, reportInBackground } from './failure.ts'
 import { formatChangeJson, formatChangeLine } from './follow-line.ts'
 import type { HeldCopy } from './follow-memory.ts'
 import { type FollowScreen, openFollowScreen } from './follow-screen.ts'
 import { describeStatus } from './follow-view.ts'
 import { type Stop, untilStopped } from './stop.ts'
-import { formatJsonLine, paintError, paintOut, printLine, printNotice } from './terminal.ts'
+import {
+  formatJsonLine,
+  isScreen,
+  lineWidth,
+  paintError,
+  paintOut,
+  printLine,
+  printNotice,
+} from './terminal.ts'
 
 interface FollowOptions {
   readonly broker?: string
@@ -37,7 +46,7 @@ export function declareFollow(program: Command): void {
   program
     .command('follow')
     .description('follow a collection or resource: what it is, and each change')
-    .argument('<url>', 'a collection or resource of an API', parseHttpUrl)
+    .argument('<url>', 'a collection or resource of an API', parseFollowUrl)
     .addOption(
       new Option('--broker <url>', 'hear of changes over MQTT')
         .argParser(parseBrokerUrl)
@@ -53,7 +62,9 @@ export function declareFollow(program: Command): void {
 async function follow(url: URL, options: FollowOptions): Promise<void> {
   const stop = untilStopped()
   const headers = options.header ?? {}
-  const place = await findApiPlace(url, headers)
+  const place = await findApiPlace(url, headers).catch(error => {
+    throw withAdvice(error)
+  })
   let screen: FollowScreen | undefined
   await using lockstep = await connect({
     api: place.root,
@@ -70,7 +81,7 @@ async function follow(url: URL, options: FollowOptions): Promise<void> {
     return
   }
   const source = options.broker === undefined ? 'the feed' : showUrl(options.broker)
-  if (process.stdout.isTTY && !options.json) {
+  if (isScreen(process.stdout) && !options.json) {
     screen = openFollowScreen({
       url: trimUrl(url),
       kind: place.path.kind,
@@ -99,7 +110,7 @@ async function untilRefused(follower: Follower<JsonObject>, stop: Stop): Promise
 function printChanges(follower: AnyFollower, place: ApiPlace, json: boolean): void {
   follower.on('change', change => {
     const nowMs = Date.now()
-    const options = { paint: paintOut, width: process.stdout.columns ?? 200, nowMs }
+    const options = { paint: paintOut, width: lineWidth(), nowMs }
     printLine(
       json ? formatChangeJson(change, () => wholeOf(follower, place)) : formatChangeLine(change, options),
     )

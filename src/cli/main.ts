@@ -4,6 +4,7 @@ import { fileURLToPath } from 'node:url'
 import { styleText } from 'node:util'
 import { Command } from 'commander'
 import { exitCodes, reportFailure } from './failure.ts'
+import { suggest } from './suggestion.ts'
 import { endWithBrokenPipe } from './terminal.ts'
 
 /** Only the command that is called is loaded: what `serve` needs would slow down the others. */
@@ -27,6 +28,9 @@ export async function main(argv: readonly string[]): Promise<void> {
     const called = argv[2] ?? ''
     const names = Object.hasOwn(commands, called) ? [called] : Object.keys(commands)
     for (const name of names) (await commands[name]!())(program)
+    const asked = called === 'help' ? argv[3] : undefined
+    if (asked !== undefined && !asked.startsWith('-') && ![...Object.keys(commands), 'help'].includes(asked))
+      program.error(`error: unknown command '${asked}'${suggest(asked, Object.keys(commands))}`)
     await program.parseAsync([...argv])
     process.exitCode ??= exitCodes.ok
   } catch (error) {

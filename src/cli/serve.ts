@@ -126,10 +126,13 @@ async function openServing(
   }
 }
 
-function warn({ host }: ServeSettings, notices: readonly string[]): void {
+function warn({ host, readOnly }: ServeSettings, notices: readonly string[]): void {
   for (const notice of notices) printWarning(notice)
   if (/^(localhost|127\..*|::1)$/.test(host)) return
-  printWarning(`Whoever reaches ${host} can read and write: there is no login. --read-only refuses writes.`)
+  const isEvery = host === '0.0.0.0' || host === '::'
+  const where = isEvery ? 'this machine, at any of its addresses,' : host
+  const what = readOnly ? 'read everything' : 'read and write; --read-only refuses writes'
+  printWarning(`There is no login: whoever reaches ${where} can ${what}.`)
 }
 
 async function openData({ data, reset }: ServeSettings): Promise<DataFolder> {

@@ -7,6 +7,7 @@
 import { type Command, Option } from 'commander'
 import { type Broker, connectMqtt } from 'lockstep/broker'
 import { type Head, headTopic, type Message } from 'lockstep/contract'
+import { withAdvice } from './advice.ts'
 import {
   type Beginning,
   defaultBrokerUrl,
@@ -24,7 +25,7 @@ import { reportInBackground } from './failure.ts'
 import { openFeedTail } from './feed-tail.ts'
 import { formatForeignLine, formatHeadLine, formatMessageLine, type LineOptions } from './message-line.ts'
 import { untilStopped } from './stop.ts'
-import { formatJsonLine, paintError, paintOut, printLine, printNotice } from './terminal.ts'
+import { formatJsonLine, lineWidth, paintError, paintOut, printLine, printNotice } from './terminal.ts'
 
 interface TailOptions {
   readonly broker: string
@@ -93,6 +94,8 @@ async function tail(filter: string, options: TailOptions): Promise<void> {
           signal: stop.signal,
           onMessage: printer.message,
           onHead: options.heads ? printer.head : () => {},
+        }).catch(error => {
+          throw withAdvice(error)
         })
   const listening = opened.then(() => {
     printNotice(paintError('dim', `Listening to ${filter} on ${showUrl(options.broker)}. Ctrl-C ends it.`))
@@ -150,7 +153,7 @@ function createPrinter({ json, count = Number.POSITIVE_INFINITY }: TailOptions, 
   let topicWidth = 0
   const line = (topic: string): LineOptions => {
     topicWidth = Math.max(topicWidth, Math.min(topic.length, maxTopicWidth))
-    return { paint: paintOut, width: process.stdout.columns ?? 200, topicWidth, nowMs: Date.now() }
+    return { paint: paintOut, width: lineWidth(), topicWidth, nowMs: Date.now() }
   }
   return {
     message: (topic, message) =>

@@ -15,6 +15,26 @@ export const paintOut: Paint = (style, text) => styleText(style, text, { stream:
 export const paintError: Paint = (style, text) => styleText(style, text, { stream: process.stderr })
 export const paintNothing: Paint = (_style, text) => text
 
+/** So large is a terminal that does not say it. */
+const plainSize = { columns: 80, rows: 24 }
+/** The longest line for what is no terminal. */
+const plainWidth = 200
+
+/** The size of the terminal at standard output. */
+export function terminalSize(stream: Partial<typeof plainSize> = process.stdout): typeof plainSize {
+  return { columns: stream.columns || plainSize.columns, rows: stream.rows || plainSize.rows }
+}
+
+/** How long a line of standard output may be. */
+export function lineWidth(): number {
+  return process.stdout.isTTY ? terminalSize().columns : plainWidth
+}
+
+/** Is it a terminal on which something can be changed in place? */
+export function isScreen(stream: { readonly isTTY?: boolean }): boolean {
+  return stream.isTTY === true && process.env['TERM'] !== 'dumb'
+}
+
 /** What a terminal would obey, and what turns the reading direction. */
 // biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are what is looked for
 const steering = /[\u0000-\u001f\u007f-\u009f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]/g

@@ -1,5 +1,8 @@
 /** `lockstep follow` where its output is no terminal: lines, JSON, once; found from nothing but a URL. */
 import assert from 'node:assert/strict'
+import { once } from 'node:events'
+import { createServer } from 'node:http'
+import { type AddressInfo, createServer as createTcpServer } from 'node:net'
 import { test } from 'node:test'
 import type { JsonObject } from 'lockstep/contract'
 import { openHttpServer } from 'lockstep/service'
@@ -84,6 +87,46 @@ test('an API root, a path that is not mirrored and an API that is not there are 
     const { code, stderr } = await runProgram(t, ['follow', url])
     assert.equal(code, 1)
     assert.match(stderr, said)
+  }
+})
+
+test('an API that is not as it should be at the start is said with what to do next', async t => {
+  const closed = createServer().listen(0, '127.0.0.1')
+  await once(closed, 'listening')
+  const { port } = closed.address() as AddressInfo
+  closed.close()
+  const cutting = createTcpServer(socket => socket.destroy()).listen(0, '127.0.0.1')
+  const refusing = createServer((request, response) => {
+    response.writeHead(Number(request.url!.slice(1))).end()
+  }).listen(0, '127.0.0.1')
+  await Promise.all([once(cutting, 'listening'), once(refusing, 'listening')])
+  t.after(() => {
+    cutting.close()
+    refusing.close()
+  })
+  const cut = (cutting.address() as AddressInfo).port
+  const host = `127.0.0.1:${(refusing.address() as AddressInfo).port}`
+  const cases: readonly (readonly [url: string, said: RegExp])[] = [
+    [
+      `http://127.0.0.1:${port}/people`,
+      /nothing listens there\. Start the service there, or correct the address\.\n$/,
+    ],
+    [`https://${host}/200`, /it speaks http, not https\. Let the address begin with http:\/\/\.\n$/],
+    [`http://127.0.0.1:${cut}/people`, /cut without an answer\. .* https:\/\/\.\n$/],
+    [
+      'http://127.0.0.1:6000/people',
+      /never ask this port.*\. Correct the address, or let the service listen/,
+    ],
+    [`http://${host}/401`, /answered with 401\. Give credentials with --header/],
+    [`http://${host}/500`, /answered with 500\. Read the service's log\.\n$/],
+  ]
+  for (const [url, said] of cases) {
+    const { code, stderr } = await runProgram(t, ['follow', url])
+    assert.equal(code, 1)
+    assert.match(stderr, said)
+    const doctor = await runProgram(t, ['doctor', url])
+    assert.match(doctor.stdout, /^✗ API .*\n +→ \S/)
+    assert.doesNotMatch(doctor.stdout + stderr, /routines|bad port|ECONN/)
   }
 })
 

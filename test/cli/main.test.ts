@@ -36,6 +36,11 @@ test('a wrong call has exit code 2, says what was meant, and has no stack', asyn
     [['tail', 'people/#', '--after', 'people:k3f9:1'], /--after needs --api/],
     [['tail', 'people/#', '--api', 'http://127.0.0.1:1', '--after', 'people:1'], /cannot be read/],
     [['follow', 'mqtt://127.0.0.1'], /Give an address such as http/],
+    [['follow', 'http://127.0.0.1:1/people?limit=1'], /followed as a whole, so "limit" would change nothing/],
+    [['follow', 'http://127.0.0.1:1/people', '-H', 'X-A: 漢'], /characters up to U\+00FF/],
+    [['serve', 'x.json', '--port', '6000'], /never ask port 6000/],
+    [['help', 'nope'], /unknown command 'nope'; there are serve, /],
+    [['help', 'folow'], /unknown command 'folow' \(did you mean "follow"\?\)/],
   ]
   for (const [args, said] of calls) {
     const { code, stdout, stderr } = await runProgram(t, args)

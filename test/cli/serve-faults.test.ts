@@ -162,3 +162,11 @@ test('an address that is none of this machine is said with --host', async t => {
   assert.equal(code, 1)
   assert.match(stderr, /^lockstep: .*"192\.0\.2\.1" .*--host chooses the address\.\n$/)
 })
+
+test('where others than this machine reach it, that is said, as far as they can go', async t => {
+  const folder = await temporaryFolder(t, { 'db.json': '{"posts":[]}' })
+  const open = await serve(t, folder, '--memory', '--host', '0.0.0.0')
+  await open.printed(/no login: whoever reaches this machine, at any of its addresses, can read and write;/)
+  const closed = await serve(t, folder, '--memory', '--host', '0.0.0.0', '--read-only')
+  await closed.printed(/can read everything\./)
+})

@@ -111,6 +111,17 @@ test('a position that is no longer held is said to be a gap, never passed over',
   await tail.printed(/people\/ann {2}modified v2/)
 })
 
+test('a marker that names none of the streams is refused, and a filter that takes none', async t => {
+  const system = await openSystem(t)
+  const asked = ['--broker', system.broker.url, '--api', system.api]
+  const other = await runProgram(t, ['tail', 'people/#', ...asked, '--after', 'comments:abc:1'])
+  assert.equal(other.code, 1)
+  assert.match(other.stderr, /comments:abc:1 names no stream that people\/# takes; that takes people\./)
+  const none = await runProgram(t, ['tail', 'comments/#', ...asked])
+  assert.equal(none.code, 1)
+  assert.match(none.stderr, /No collection of \S+ has topics that comments\/# takes/)
+})
+
 test('an API that is not there ends it with exit code 1', async t => {
   const system = await openSystem(t)
   const args = [
