@@ -5,8 +5,8 @@
  */
 import { type ChildProcess, fork } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
-import { mkdirSync } from 'node:fs'
 import { openEmbeddedBroker } from 'lockstep/broker'
+import { takeDataFolder } from './data-folder.ts'
 import { openFrontDoor } from './front-door.ts'
 import { outliveOutput, readFolder, readPort, stopNaming, stopWithMessage } from './settings.ts'
 import { openSite } from './site.ts'
@@ -91,14 +91,7 @@ if (process.env['npm_lifecycle_event'] !== undefined) {
   setInterval(() => process.ppid !== startedBy && void stop(), 1_000).unref()
 }
 
-try {
-  mkdirSync(dataDir, { recursive: true })
-} catch (error) {
-  const reason = (error as NodeJS.ErrnoException).code
-  stopWithMessage(
-    `The data folder ${dataDir} cannot be made (${reason}). Give DATA_DIR a folder, or leave it out.`,
-  )
-}
+takeDataFolder(dataDir)
 const host = '127.0.0.1'
 const publishers = Object.fromEntries(names.map(name => [name, password]))
 const broker = await openEmbeddedBroker({ host, port: readPort('MQTT_PORT', 1883), publishers }).catch(

@@ -56,6 +56,12 @@ test('npm start runs three services and a broker, survives the kill of a service
   await heard
   assert.deepEqual(messages[0]?.['changes'], { email: 'john@example.com' })
 
+  const beside = startDemo(t, env)
+  await beside.printed(
+    /^The data folder \S+ is in use by another demo\. Stop that, or give DATA_DIR another folder\.\n/m,
+  )
+  assert.equal(await beside.stop('SIGTERM'), 1)
+
   process.kill(Number(pid), 'SIGKILL')
   const [, newUrl] = await first.printed(/users is back at (http:\S+) /)
   assert.equal((await getJson(`${newUrl}/johndoe`))['email'], 'john@example.com')
@@ -96,4 +102,9 @@ test('npm start says in one sentence that its data folder cannot be made', async
   const demo = startDemo(t, { DATA_DIR: file })
   await demo.printed(/^The data folder .*a-file cannot be made \(EEXIST\)\. Give DATA_DIR a folder[^\n]*\n/m)
   assert.equal(await demo.stop('SIGTERM'), 1)
+  if (process.platform !== 'linux') return
+  // Node never comes back from making a folder there with `recursive`.
+  const refused = startDemo(t, { DATA_DIR: '/proc/lockstep/data' })
+  await refused.printed(/^The data folder \/proc\/lockstep\/data cannot be made \(ENOENT\)/m)
+  assert.equal(await refused.stop('SIGTERM'), 1)
 })
