@@ -10,7 +10,7 @@ import { dirname, join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import { LockstepError } from 'lockstep/contract'
 import { type ChangeLog, createMemoryLog, openSqliteLog, type ReportError } from 'lockstep/log'
-import { explainDataFailure, logFile } from './data-failure.ts'
+import { logFile } from './data-failure.ts'
 
 export interface DataFolder {
   /** Where it is; `undefined` where everything is in memory. */
@@ -53,74 +53,68 @@ export function createMemoryData(): DataFolder {
   }
 }
 
-/** Opens the folder, made where it is missing. Errors: `invalid-option`, `log-failed`. */
+/** Opens the folder, made where it is missing. Errors: `invalid-option`, `log-failed`; those of the file system. */
 export async function openDataFolder(folder: string, onError: ReportError): Promise<DataFolder> {
   const file = join(folder, logFile)
-  const explain = (error: unknown): unknown => explainDataFailure(error, folder)
-  try {
-    await makeFolder(folder)
-    const hasLog = existsSync(file)
-    const record = await readRecord(folder)
-    if (hasLog || record === 'damaged') checkRecord(folder, record)
-    const served = new Set(record === 'damaged' ? [] : record?.collections)
-    // Two services on one log would take each other's messages for published, each on its own broker.
-    checkUnused(file)
-    // The record comes first, so that whatever is left by a crash is known to be ours.
-    if (!hasLog) await writeRecord(folder, [])
-    const log = await openSqliteLog({ file, onError: (error, context) => onError(explain(error), context) })
-    return {
-      folder,
-      log,
-      isNew: route => !served.has(route),
-      async noteServed(routes) {
-        if (routes.every(route => served.has(route))) return
-        for (const route of routes) served.add(route)
-        await writeRecord(folder, [...served].sort())
-      },
-    }
-  } catch (error) {
-    throw explain(error)
+  await makeFolder(folder)
+  const hasLog = existsSync(file)
+  const record = await readRecord(folder)
+  checkRecord(folder, record, hasLog)
+  const served = new Set(record?.collections)
+  // Two services on one log would take each other's messages for published, each on its own broker.
+  checkUnused(file)
+  // The record comes first, so that whatever is left by a crash is known to be ours.
+  if (!hasLog) await writeRecord(folder, [])
+  const log = await openSqliteLog({ file, onError })
+  return {
+    folder,
+    log,
+    isNew: route => !served.has(route),
+    async noteServed(routes) {
+      if (routes.every(route => served.has(route))) return
+      for (const route of routes) served.add(route)
+      await writeRecord(folder, [...served].sort())
+    },
   }
 }
 
-/** Without it nobody knows which collections have had their first rows. Errors: `invalid-option`. */
-function checkRecord(folder: string, record: Record | 'damaged' | undefined): void {
-  if (record === undefined) {
-    throw new LockstepError(
-      'invalid-option',
-      `${folder} holds a ${logFile} without its ${recordFile}, so it is not clear what was served from it. Choose another folder with --data, or restore ${recordFile}.`,
-    )
+/** Without a record nobody knows which collections have had their first rows. Errors: `invalid-option`. */
+function checkRecord(
+  folder: string,
+  record: Record | 'damaged' | undefined,
+  hasLog: boolean,
+): asserts record is Record | undefined {
+  const file = join(folder, recordFile)
+  let fault: string | undefined
+  if (hasLog && record === undefined) {
+    fault = `${folder} holds a ${logFile} without its ${recordFile}, so it is not clear what was served from it. Choose another folder with --data, or restore ${recordFile}.`
+  } else if (hasLog && record === 'damaged') {
+    fault = `${file} is damaged, so it is not clear which collections have had their first rows. Restore it from a backup, or begin afresh with --reset; --data chooses another folder.`
+  } else if (record === 'damaged') {
+    fault = `${file} is not of "lockstep serve", which would keep a file of this name here. Choose another folder with --data.`
   }
-  if (record !== 'damaged') return
-  throw new LockstepError(
-    'invalid-option',
-    `${join(folder, recordFile)} is damaged, so it is not clear which collections have had their first rows. Restore it from a backup, or begin afresh with --reset; --data chooses another folder.`,
-  )
+  if (fault !== undefined) throw new LockstepError('invalid-option', fault)
 }
 
 /**
  * Deletes what was kept in the folder, and returns the paths of the files. Errors: `invalid-option` where the
- * files are not ours, or a service has them open.
+ * files are not ours, or a service has them open; those of the file system.
  */
 export async function resetDataFolder(folder: string): Promise<readonly string[]> {
-  try {
-    const own = ownFiles.map(name => join(folder, name)).filter(existsSync)
-    if (own.length === 0) return []
-    const record = await readRecord(folder)
-    // A damaged record is known by what stands beside it.
-    const isOurs = record === 'damaged' ? existsSync(join(folder, logFile)) : record !== undefined
-    if (!isOurs) {
-      throw new LockstepError(
-        'invalid-option',
-        `${folder} has no ${recordFile} of "lockstep serve", so nothing in it is deleted. Delete it yourself, or choose another folder with --data.`,
-      )
-    }
-    checkUnused(join(folder, logFile))
-    for (const file of own) await rm(file, { force: true })
-    return own
-  } catch (error) {
-    throw explainDataFailure(error, folder)
+  const own = ownFiles.map(name => join(folder, name)).filter(existsSync)
+  if (own.length === 0) return []
+  const record = await readRecord(folder)
+  // A damaged record is known by what stands beside it.
+  const isOurs = record === 'damaged' ? existsSync(join(folder, logFile)) : record !== undefined
+  if (!isOurs) {
+    throw new LockstepError(
+      'invalid-option',
+      `${folder} has no ${recordFile} of "lockstep serve", so nothing in it is deleted. Delete it yourself, or choose another folder with --data.`,
+    )
   }
+  checkUnused(join(folder, logFile))
+  for (const file of own) await rm(file, { force: true })
+  return own
 }
 
 /** Folder after folder: Node's own way to make several never comes back from /proc. */

@@ -39,13 +39,13 @@ export async function readFileText(
 export function decodeText(name: string, bytes: Uint8Array): string {
   const encoding = nameOtherEncoding(bytes)
   if (encoding !== undefined) {
-    throw refuse(`${name} cannot be served: it is encoded in ${encoding}. Save it as UTF-8.`)
+    throw refuse(`${name} cannot be read: it is encoded in ${encoding}. Save it as UTF-8.`)
   }
   try {
     return new TextDecoder('utf-8', { fatal: true }).decode(bytes)
   } catch (cause) {
     const line = new TextDecoder().decode(bytes).split('\ufffd', 1)[0]!.split('\n').length
-    const text = `${name} cannot be served: line ${line} is not UTF-8. Save it as UTF-8, if it is a text at all.`
+    const text = `${name} cannot be read: line ${line} is not UTF-8. Save it as UTF-8, if it is a text at all.`
     throw refuse(text, cause)
   }
 }

@@ -18,10 +18,12 @@ export interface ReloadOptions {
   readonly system: ServedSystem
   /** The settings that would be others if it were started with this file. */
   readonly listWaiting: (file: ServedFile) => readonly string[]
+  /** Says of an error what is wrong with the data folder, where that is at fault. */
+  readonly explainData: (error: unknown) => unknown
 }
 
 /** Makes what is to be called whenever the file may have changed. It never rejects. */
-export function createReload({ file, data, system, listWaiting }: ReloadOptions): () => Promise<void> {
+export function createReload({ file, data, system, ...options }: ReloadOptions): () => Promise<void> {
   let current = file
   /** What was tried last, good or not, so that nothing is said twice; `undefined` where there was no file. */
   let lastTried: string | undefined = file.text
@@ -33,7 +35,7 @@ export function createReload({ file, data, system, listWaiting }: ReloadOptions)
     const next = parseServedFile(file.path, text)
     const seeded = await writeFirstRows(next.collections, data)
     await system.replace(next.collections.map(({ resource }) => resource))
-    for (const line of describeReload(current, next, seeded, listWaiting(next))) printLine(line)
+    for (const line of describeReload(current, next, seeded, options.listWaiting(next))) printLine(line)
     const notices = [...next.notices, ...describeSeeding(seeded)]
     for (const notice of notices) printWarning(notice)
     current = next
@@ -46,7 +48,7 @@ export function createReload({ file, data, system, listWaiting }: ReloadOptions)
       lastTried = text
       if (text !== undefined) await take(text)
     } catch (error) {
-      refuse(explain(error))
+      refuse(explain(options.explainData(error)))
     }
   }
 

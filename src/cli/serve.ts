@@ -6,6 +6,7 @@
 import { relative } from 'node:path'
 import { type Command, Option } from 'commander'
 import type { Broker } from 'lockstep/broker'
+import type { ReportError } from 'lockstep/log'
 import { parseApiPort, parseBrokerUrl, parsePort, parseRoot, parseTopicPrefix } from './argument.ts'
 import { explainDataFailure } from './data-failure.ts'
 import { createMemoryData, type DataFolder, openDataFolder, resetDataFolder } from './data-folder.ts'
@@ -66,7 +67,12 @@ async function serve(path: string, options: ServeOptions): Promise<void> {
   opened.use(broker)
   const gate = Promise.withResolvers<ServedSystem>()
   const server = opened.use(await openServeServer(settings, gate.promise))
-  const { data, seeded, system } = await openServing(file, settings, broker, opened)
+  const explainData = (error: unknown): unknown =>
+    settings.data === undefined ? error : explainDataFailure(error, settings.data)
+  const serving = openServing(file, { settings, broker, opened, explainData })
+  const { data, seeded, system } = await serving.catch(error => {
+    throw explainData(error)
+  })
   gate.resolve(system)
 
   const apiUrl = reachable(server.url) + settings.root
@@ -75,7 +81,7 @@ async function serve(path: string, options: ServeOptions): Promise<void> {
   warn(settings, [...file.notices, ...describeSeeding(seeded)])
   const listWaiting = (next: ServedFile): string[] =>
     listDifferences(settings, combineSettings(next, options))
-  const reload = createReload({ file, data, system, listWaiting })
+  const reload = createReload({ file, data, system, listWaiting, explainData })
   const unwatch = watchServedFile(file.path, () => void reload())
   // It may have changed since it was read.
   void reload()
@@ -95,35 +101,27 @@ interface Serving {
   readonly system: ServedSystem
 }
 
+interface ServingOptions {
+  readonly settings: ServeSettings
+  readonly broker: Broker
+  /** Closes what is opened here. */
+  readonly opened: AsyncDisposableStack
+  /** Says of an error what is wrong with the data folder, where that is at fault. */
+  readonly explainData: (error: unknown) => unknown
+}
+
 /** Opens what is kept, writes first rows and begins to serve. */
-async function openServing(
-  file: ServedFile,
-  settings: ServeSettings,
-  broker: Broker,
-  opened: AsyncDisposableStack,
-): Promise<Serving> {
-  const { data: folder } = settings
-  const explainData = (error: unknown): unknown =>
-    folder === undefined ? error : explainDataFailure(error, folder)
-  try {
-    const data = await openData(settings)
-    const { log } = data
-    opened.use(log)
-    const seeded = await writeFirstRows(file.collections, data)
-    const system = await openServedSystem(
-      file.collections.map(({ resource }) => resource),
-      {
-        ...settings,
-        log,
-        broker,
-        onError: (error, context) => reportInBackground(explainData(error), context),
-      },
-    )
-    opened.defer(() => system.close())
-    return { data, seeded, system }
-  } catch (error) {
-    throw explainData(error)
-  }
+async function openServing(file: ServedFile, options: ServingOptions): Promise<Serving> {
+  const { settings, broker, opened, explainData } = options
+  const onError: ReportError = (error, context) => reportInBackground(explainData(error), context)
+  const data = await openData(settings, onError)
+  const { log } = data
+  opened.use(log)
+  const seeded = await writeFirstRows(file.collections, data)
+  const resources = file.collections.map(({ resource }) => resource)
+  const system = await openServedSystem(resources, { ...settings, log, broker, onError })
+  opened.defer(() => system.close())
+  return { data, seeded, system }
 }
 
 function warn({ host, readOnly }: ServeSettings, notices: readonly string[]): void {
@@ -135,12 +133,12 @@ function warn({ host, readOnly }: ServeSettings, notices: readonly string[]): vo
   printWarning(`There is no login: whoever reaches ${where} can ${what}.`)
 }
 
-async function openData({ data, reset }: ServeSettings): Promise<DataFolder> {
+async function openData({ data, reset }: ServeSettings, onError: ReportError): Promise<DataFolder> {
   if (data === undefined) return createMemoryData()
   if (reset) {
     const deleted = await resetDataFolder(data)
     for (const path of deleted) printNotice(`Deleted ${relative(process.cwd(), path)}`)
     if (deleted.length === 0) printNotice(`There was nothing to delete in ${data}.`)
   }
-  return await openDataFolder(data, reportInBackground)
+  return await openDataFolder(data, onError)
 }

@@ -132,9 +132,10 @@ function parseYamlText(name: string, text: string): ServedText {
       typeof value === 'bigint' ? Number(value) : value
     const value = JSON.parse(JSON.stringify(document.toJS(), toNumber) ?? 'null') as Json
     return { value, placeOf: pointer => findYamlPlace(yaml, splitPointer(pointer)) }
-  } catch {
-    // What unfolds to far more than was written is all that is left to fail.
-    const detail = 'repeats too much by its aliases ("*name"). Write out what is meant'
+  } catch (error) {
+    const { message } = error as Error
+    const isBomb = /alias count/i.test(message)
+    const detail = isBomb ? 'repeats too much by its aliases ("*name"). Write out what is meant' : message
     throw refuseText(name, [{ place: undefined, detail }])
   }
 }

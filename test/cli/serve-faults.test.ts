@@ -105,9 +105,9 @@ test('a file that cannot be read, or not as UTF-8, is said with its reason', asy
   await chmod(join(folder, 'odd.json'), 0)
   const cases: (readonly [name: string, said: RegExp])[] = [
     ['folder.json', /folder\.json is a folder\. Give the path of a file\./],
-    ['utf16.json', /utf16\.json cannot be served: it is encoded in UTF-16\. Save it as UTF-8\./],
+    ['utf16.json', /utf16\.json cannot be read: it is encoded in UTF-16\. Save it as UTF-8\./],
     ['marked.json', /encoded in UTF-16/],
-    ['latin1.yaml', /latin1\.yaml cannot be served: line 3 is not UTF-8/],
+    ['latin1.yaml', /latin1\.yaml cannot be read: line 3 is not UTF-8/],
     ['none.json', /There is no file \S+none\.json\./],
   ]
   if (!isRoot) cases.push(['odd.json', /odd\.json cannot be read: this user has no right to it/])
