@@ -112,6 +112,20 @@ export function readLink(response: Response, url: string, rel: string): string |
   return undefined
 }
 
+/** Where the members lead that `embed` named: their collections, as written and as URLs. Any origin may be named. */
+export function readEmbedLinks(
+  response: Response,
+  url: string,
+): ReadonlyMap<string, { readonly href: string; readonly url: string }> {
+  const links = new Map<string, { href: string; url: string }>()
+  for (const [, href, parameters] of (response.headers.get('link') ?? '').matchAll(/<([^>]*)>([^<]*)/g)) {
+    const [, member] = /;\s*member="([^"]*)"/.exec(parameters!) ?? []
+    const isEmbedded = /;\s*rel="embedded"/.test(parameters!) && URL.canParse(href!, url)
+    if (member !== undefined && isEmbedded) links.set(member, { href: href!, url: new URL(href!, url).href })
+  }
+  return links
+}
+
 /** Which members are texts in several languages; `undefined` where the answer does not say. Errors: `invalid-query`. */
 export function readTexts(answer: RawAnswer): Texts | undefined {
   const read = (name: string): string[] | undefined =>

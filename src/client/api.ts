@@ -4,8 +4,23 @@
  * It reads answers and refuses what it cannot read; what to make of them, and when to ask again, is the
  * follower's. PROTOCOL.md §4, §5.
  */
-import { isLockstepError, LockstepError, type ParsedPath, quote, type Texts } from '../contract/index.ts'
-import { type Answer, readItems, readLink, readPage, readResource, readTexts } from './api-answer.ts'
+import {
+  isLockstepError,
+  LockstepError,
+  type ParsedPath,
+  parentOf,
+  quote,
+  type Texts,
+} from '../contract/index.ts'
+import {
+  type Answer,
+  readEmbedLinks,
+  readItems,
+  readLink,
+  readPage,
+  readResource,
+  readTexts,
+} from './api-answer.ts'
 import { type RawAnswer, toFailure, unreadable } from './api-failure.ts'
 import { type Ask, followerLimits as limits } from './follower-data.ts'
 
@@ -24,6 +39,8 @@ export interface ApiOptions {
 /** An answer; with it what it says of texts in several languages, where it does. */
 export type Answered = Answer & { readonly texts?: Texts }
 
+export type EmbedLinks = ReturnType<typeof readEmbedLinks>
+
 export interface Api {
   /** What stands before the topics. */
   readonly topicPrefix: Promise<string>
@@ -33,6 +50,8 @@ export interface Api {
    * asking again may help (`extra.retryAfterMs` where the server said when), `api-refused` where it hardly will.
    */
   answer(target: ParsedPath, ask: Ask, signal: AbortSignal): Promise<Answered>
+  /** Asks where members lead that may be embedded. Errors: as {@link answer}. */
+  findEmbeds(target: ParsedPath, names: readonly string[], signal: AbortSignal): Promise<EmbedLinks>
   /** Opens the feed as an event stream. Errors: as {@link answer}; the iteration fails when the connection does. */
   openEvents(
     target: ParsedPath,
@@ -128,6 +147,15 @@ export function createApi(options: ApiOptions): Api {
       const init = { signal, timeoutMs: options.timeoutMs, ...rest }
       const [response, text] = await ask(url, target, init)
       return read({ response, text, url, target }, question)
+    },
+
+    async findEmbeds(target, names, signal) {
+      const path = target.kind === 'collection' ? target.path : parentOf(target.path)
+      // Of an item that there is not, so that nothing has to be embedded.
+      const url = `${root}${path}?id=_&limit=1&embed=${encodeURIComponent(names.join(','))}`
+      const [response, text] = await ask(url, target, { signal, timeoutMs: options.timeoutMs })
+      if (response.status !== 200) throw toFailure({ response, text, url, target })
+      return readEmbedLinks(response, url)
     },
 
     async openEvents(target, { epoch, seq }, signal) {

@@ -6,7 +6,8 @@
  */
 import type { JsonObject } from '../contract/index.ts'
 
-interface Occurrence {
+/** Where and by what something happened. */
+export interface Occurrence {
   /** The canonical path of the resource; of what is followed where the event is `refreshed`. */
   readonly path: string
   /** The id of the resource; `''` where a collection was refreshed. */

@@ -21,7 +21,8 @@ import {
 } from '../contract/index.ts'
 import { createApi } from './api.ts'
 import { type Clock, systemClock } from './clock.ts'
-import { checkFollowOptions, type FollowOptions } from './follow-options.ts'
+import { EmbeddingFollower } from './embedding-follower.ts'
+import { checkFollowOptions, type FollowOptions, readEmbed } from './follow-options.ts'
 import { type CollectionFollower, type ResourceFollower, startFollower } from './follower.ts'
 import type { FollowerPorts } from './follower-driver.ts'
 import { openMqttSource } from './mqtt-source.ts'
@@ -29,7 +30,7 @@ import type { KindAt, PathIn, StateAt, UnknownApi } from './path-map.ts'
 import { openReplica } from './replica.ts'
 import type { OpenSource } from './source.ts'
 import { openSseSource } from './sse-source.ts'
-import { readView } from './view.ts'
+import { readView, View } from './view.ts'
 import type { Known, Shown } from './view-type.ts'
 
 export interface ConnectOptions {
@@ -41,6 +42,8 @@ export interface ConnectOptions {
   readonly source?: 'mqtt' | 'sse' | 'auto'
   /** Sent with each request to the API; a function is asked anew each time, so that tokens may change. */
   readonly headers?: Readonly<Record<string, string>> | (() => Readonly<Record<string, string>>)
+  /** Other origins that get the headers too: those of services whose resources are embedded. @default none */
+  readonly trustedOrigins?: readonly string[]
   /** What stands before the topics. @default what the API's first response says */
   readonly topicPrefix?: string
   /** How long an answer of the API may take. @default 10_000 */
@@ -91,27 +94,42 @@ export async function connect<Api = UnknownApi>(options: ConnectOptions): Promis
   const onError = createErrorReport(options.onError)
   const source = chooseSource(options)
   const root = parseRoot(options.api)
-  const api = createApi({
-    root,
-    fetch: options.fetch ?? ((input, init) => fetch(input, init)),
-    headers: readHeaders(options.headers ?? {}),
-    timeoutMs: checkCount('timeoutMs', options.timeoutMs ?? 10_000, { max: maxTimerMs }),
-    topicPrefix: options.topicPrefix === undefined ? undefined : checkTopicPrefix(options.topicPrefix),
-  })
   const isOwnBroker = source === 'mqtt' && !isBroker(options.broker)
   const broker = source === 'mqtt' ? await openBroker(options.broker!, options.onError) : undefined
-  const openSource: OpenSource = (request, listener) =>
-    broker === undefined
-      ? openSseSource({ ...request, api }, listener)
-      : openMqttSource({ ...request, broker, topicPrefix: api.topicPrefix }, listener)
-  const ports: FollowerPorts = {
-    api,
-    openSource,
-    isOrdered: broker === undefined,
-    clock: options.clock ?? systemClock,
-    random: options.random ?? Math.random,
-    onError,
+  const askFetch: typeof fetch = options.fetch ?? ((input, init) => fetch(input, init))
+  const headers = readHeaders(options.headers ?? {})
+  const timeoutMs = checkCount('timeoutMs', options.timeoutMs ?? 10_000, { max: maxTimerMs })
+  const ownPrefix = options.topicPrefix === undefined ? undefined : checkTopicPrefix(options.topicPrefix)
+  const origins = readOrigins(options.trustedOrigins ?? [])
+  /** By API root: that of the connection, and those of what is embedded. */
+  const services = new Map<string, FollowerPorts>()
+
+  function portsAt(at: URL): FollowerPorts {
+    const place = at.href.replace(/\/+$/, '')
+    const isOwn = place === root.href.replace(/\/+$/, '')
+    let ports = services.get(place)
+    if (ports === undefined) {
+      const api = createApi({
+        root: at,
+        fetch: askFetch,
+        // Credentials go nowhere but where the application sends them.
+        headers: at.origin === root.origin || origins.has(at.origin) ? headers : () => ({}),
+        timeoutMs,
+        topicPrefix: isOwn ? ownPrefix : undefined,
+      })
+      const openSource: OpenSource = (request, listener) =>
+        broker === undefined
+          ? openSseSource({ ...request, api }, listener)
+          : openMqttSource({ ...request, broker, topicPrefix: api.topicPrefix }, listener)
+      const clock = options.clock ?? systemClock
+      const random = options.random ?? Math.random
+      ports = { api, openSource, isOrdered: broker === undefined, clock, random, onError }
+      services.set(place, ports)
+    }
+    return ports
   }
+
+  const ports = portsAt(root)
   const followers = new Set<{ close(): void }>()
   let closing: Promise<void> | undefined
 
@@ -124,18 +142,34 @@ export async function connect<Api = UnknownApi>(options: ConnectOptions): Promis
     }
     const target = parsePath(path)
     checkFollowOptions(followOptions)
-    const { replica: replicaOptions, ...rest } = followOptions
+    const names = readEmbed(followOptions)
+    const { replica: replicaOptions, maxWaitingChanges, lang } = followOptions
     const view = readView(followOptions)
-    const replica =
-      replicaOptions === undefined
-        ? undefined
-        : openReplica({ ...ports, options: replicaOptions, target, api: root.origin + root.pathname })
-    const follower: { close(): void } = startFollower(target, ports, {
-      ...rest,
-      view,
-      replica,
-      onClose: () => followers.delete(follower),
-    })
+    const onClose = (): void => void followers.delete(follower)
+    const follower: { close(): void } =
+      names.length > 0
+        ? new EmbeddingFollower(target, ports, {
+            view: view ?? new View({}),
+            names,
+            lang,
+            portsAt,
+            maxWaitingChanges,
+            onClose,
+          }).toFollower()
+        : startFollower(target, ports, {
+            maxWaitingChanges,
+            view,
+            replica:
+              replicaOptions === undefined
+                ? undefined
+                : openReplica({
+                    ...ports,
+                    options: replicaOptions,
+                    target,
+                    api: root.origin + root.pathname,
+                  }),
+            onClose,
+          })
     followers.add(follower)
     return follower
   }
@@ -155,6 +189,7 @@ const optionNames: OptionNames<ConnectOptions> = {
   broker: true,
   source: true,
   headers: true,
+  trustedOrigins: true,
   topicPrefix: true,
   timeoutMs: true,
   onError: true,
@@ -196,6 +231,22 @@ function readHeaders(
     )
   }
   return () => headers
+}
+
+function readOrigins(origins: readonly string[]): ReadonlySet<string> {
+  const isList = Array.isArray(origins)
+  for (const origin of isList ? origins : []) {
+    if (typeof origin === 'string' && URL.canParse(origin) && new URL(origin).origin === origin) continue
+    throw new LockstepError(
+      'invalid-option',
+      `The trusted origin ${quote(origin)} is none. Give scheme, host and port, as in "https://users.example.com".`,
+    )
+  }
+  if (isList) return new Set(origins)
+  throw new LockstepError(
+    'invalid-option',
+    `trustedOrigins is ${describeValue(origins)}. Give an array, as in ["https://users.example.com"].`,
+  )
 }
 
 function isSendable(name: string, value: string): boolean {

@@ -8,12 +8,14 @@ import {
   checkOptions,
   describeValue,
   formatMarker,
+  isLockstepError,
   LockstepError,
   type Marker,
   maxTimerMs,
   type OptionNames,
   type Position,
   parseMarker,
+  parseMemberPath,
   quote,
 } from '../contract/index.ts'
 import type { ReplicaOptions } from './replica.ts'
@@ -25,6 +27,11 @@ export interface WaitOptions {
 }
 
 export interface FollowOptions<State = unknown> extends ViewOptions<State> {
+  /**
+   * Follows what these members refer to as well, and shows it in `_embedded`: `'owner,members'`, or an array. At most
+   * 1,000 resources; past it the others are missing, and `onError` hears `list-too-large`. @default nothing
+   */
+  readonly embed?: string | readonly string[]
   /** Changes that may wait for each iterator; past it the older half becomes one `refreshed`. @default 1_000 */
   readonly maxWaitingChanges?: number
   /**
@@ -40,6 +47,7 @@ const followNames: OptionNames<FollowOptions> = {
   lang: true,
   fields: true,
   where: true,
+  embed: true,
 }
 const waitNames: OptionNames<WaitOptions> = { timeoutMs: true }
 const waitMs = 10_000
@@ -49,6 +57,35 @@ export function checkFollowOptions(options: FollowOptions): void {
   checkOptions('follow', options, followNames)
   const { maxWaitingChanges } = options
   if (maxWaitingChanges !== undefined) checkCount('maxWaitingChanges', maxWaitingChanges)
+}
+
+/** The members that `embed` names. Errors: `invalid-option`. */
+export function readEmbed({ embed, replica }: FollowOptions): readonly string[] {
+  if (embed === undefined) return []
+  const isList = Array.isArray(embed) && embed.every(name => typeof name === 'string')
+  const names: readonly string[] = typeof embed === 'string' ? embed.split(',') : isList ? embed : []
+  if (names.length === 0 || names.includes('')) {
+    throw new LockstepError(
+      'invalid-option',
+      `embed is ${describeValue(embed)}. Give the members that refer to what is wanted, as in "owner,members" or ["owner"].`,
+    )
+  }
+  for (const name of names) readPath(name)
+  if (replica === undefined) return [...new Set(names)]
+  throw new LockstepError(
+    'invalid-option',
+    'A replica keeps one collection, not what is embedded from others. Leave out embed or replica, or follow the collections each with a replica.',
+  )
+}
+
+function readPath(name: string): void {
+  try {
+    parseMemberPath(name)
+  } catch (error) {
+    throw isLockstepError(error)
+      ? new LockstepError('invalid-option', `embed cannot be used: ${error.message}`)
+      : error
+  }
 }
 
 /** How long a call may wait. Errors: `invalid-option`. */

@@ -8,7 +8,6 @@ import {
   formatMarker,
   formatResourceTag,
   type JsonObject,
-  LockstepError,
   type Marker,
   type ParsedPath,
   type Position,
@@ -16,20 +15,15 @@ import {
 } from '../contract/index.ts'
 import type { Api } from './api.ts'
 import { type Change, refreshedAt } from './change.ts'
-import { type ChangeBuffer, createChangeBuffer } from './change-buffer.ts'
 import { type Conditions, readConditions } from './conditions.ts'
 import { type FollowOptions, findPlace, readTimeout, type WaitOptions } from './follow-options.ts'
 import type { FollowerStatus } from './follower-data.ts'
 import { FollowerDriver, type FollowerPorts } from './follower-driver.ts'
 import { statusOf } from './follower-question.ts'
+import { createHearing, type FollowerEvents } from './hearing.ts'
 import type { Replica } from './replica.ts'
 import { View } from './view.ts'
 import { ViewedStates } from './viewed-states.ts'
-
-export interface FollowerEvents<T> {
-  change: Change<T>
-  status: FollowerStatus
-}
 
 /** What followers of a resource and of a collection have in common. Iterating gives the changes from then on. */
 export interface Follower<T> extends AsyncIterable<Change<T>>, AsyncDisposable {
@@ -99,6 +93,8 @@ export interface StartOptions extends Pick<FollowOptions, 'maxWaitingChanges'> {
   /** @default everything, as it is */
   readonly view?: View | undefined
   readonly replica?: Replica | undefined
+  /** Hears which members are texts, before states show it. */
+  readonly onTexts?: (texts: Texts) => void
   readonly onClose?: () => void
 }
 
@@ -108,7 +104,8 @@ export function startFollower(
   ports: FollowerPorts,
   options: StartOptions = {},
 ): ResourceFollower<JsonObject> | CollectionFollower<JsonObject> {
-  const hearing = createHearing(target, ports, options)
+  const { onError } = ports
+  const hearing = createHearing(target, { onError, maxWaitingChanges: options.maxWaitingChanges })
   const { replica, view = new View({}) } = options
   const listener = {
     onChange(change: Change<JsonObject>): void {
@@ -121,6 +118,7 @@ export function startFollower(
   }
   if (replica?.texts !== undefined) view.learn(replica.texts)
   const api = learnFrom(ports.api, texts => {
+    options.onTexts?.(texts)
     if (replica !== undefined) replica.texts = texts
     if (!view.learn(texts) || follower.position === undefined) return
     hearing.onChange(refreshedAt({ path: target.path, id: data.id, position: follower.marker }))
@@ -221,69 +219,6 @@ function* showAll(view: View, wholes: Iterable<[string, JsonObject]>): Generator
 }
 
 /** Adds members, getters as getters. */
-function extend<A extends object, B extends object>(base: A, more: B): A & B {
+export function extend<A extends object, B extends object>(base: A, more: B): A & B {
   return Object.defineProperties(base, Object.getOwnPropertyDescriptors(more)) as A & B
-}
-
-/** Who hears of changes: listeners and iterators. */
-interface Hearing {
-  onChange(change: Change<JsonObject>): void
-  onStatus(status: FollowerStatus): void
-  on: Follower<JsonObject>['on']
-  iterate(): AsyncIterator<Change<JsonObject>>
-  end(): void
-}
-
-function createHearing(target: ParsedPath, { onError }: FollowerPorts, options: StartOptions): Hearing {
-  type Listener<E extends keyof FollowerEvents<JsonObject>> = (value: FollowerEvents<JsonObject>[E]) => void
-  const listeners = { change: new Set<Listener<'change'>>(), status: new Set<Listener<'status'>>() }
-  const buffers = new Set<ChangeBuffer<JsonObject>>()
-  let isOver = false
-
-  function call<T>(listener: (value: T) => void, value: T): void {
-    try {
-      listener(value)
-    } catch (error) {
-      onError(error, { stage: 'listener' })
-    }
-  }
-
-  return {
-    onChange(change) {
-      for (const listener of listeners.change) call(listener, change)
-      for (const buffer of buffers) buffer.push(change)
-    },
-    onStatus(status) {
-      for (const listener of listeners.status) call(listener, status)
-    },
-    on(event, listener) {
-      const all = listeners[event] as Set<unknown>
-      if (all === undefined) {
-        throw new LockstepError(
-          'invalid-option',
-          `A follower has no event "${event}". Listen to change or status.`,
-        )
-      }
-      // One function may listen twice.
-      const own = (value: never): void => listener(value)
-      all.add(own)
-      return () => void all.delete(own)
-    },
-    iterate() {
-      const { path, kind, segments } = target
-      const buffer: ChangeBuffer<JsonObject> = createChangeBuffer({
-        path,
-        id: kind === 'resource' ? segments.at(-1)! : '',
-        maxWaiting: options.maxWaitingChanges,
-        onEnd: () => void buffers.delete(buffer),
-      })
-      buffers.add(buffer)
-      if (isOver) buffer.end()
-      return buffer
-    },
-    end() {
-      isOver = true
-      for (const buffer of [...buffers]) buffer.end()
-    },
-  }
 }

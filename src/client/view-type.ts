@@ -3,7 +3,7 @@
  *
  * They promise no more than the options say: fields that are only known at run time leave every member optional.
  */
-import type { Json } from '../contract/index.ts'
+import type { ErrorCode, Json, JsonObject } from '../contract/index.ts'
 import type { Conditions } from './conditions.ts'
 import type { FollowOptions } from './follow-options.ts'
 
@@ -19,7 +19,28 @@ type Nothing<Names extends PropertyKey> = { readonly [Name in Names]: never }
 export type Shown<State, Options> = InLanguage<
   Options extends { readonly fields: infer Fields } ? Narrowed<State, Fields> : State,
   Options
->
+> &
+  (Options extends { readonly embed: infer Embed } ? Embedded<Embed> : unknown)
+
+/** What stands beside a state with embeds. */
+export interface Embedded<Embed = string> {
+  /** What each member refers to; `null` where it is missing. What refers to nothing is left out. */
+  readonly _embedded: {
+    readonly [Name in NameOf<Embed>]?: JsonObject | null | readonly (JsonObject | null)[]
+  }
+  /** Why something is missing. */
+  readonly _problems?: readonly EmbedProblem[]
+}
+
+export interface EmbedProblem {
+  readonly pointer: string
+  readonly resource: string
+  readonly code: ErrorCode
+  readonly status: number
+  readonly detail: string
+}
+
+type NameOf<Embed> = (Embed extends readonly (infer Each)[] ? Split<Each> : Split<Embed>) & string
 
 type Narrowed<State, Fields> = Fields extends readonly (infer Each)[]
   ? Selected<State, Split<Each> | 'id'>

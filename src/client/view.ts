@@ -21,7 +21,7 @@ import {
   type Texts,
   type Where,
 } from '../contract/index.ts'
-import type { Change } from './change.ts'
+import type { Change, Occurrence } from './change.ts'
 import { type Conditions, readConditions } from './conditions.ts'
 
 export interface ViewOptions<State = unknown> {
@@ -40,7 +40,7 @@ const noTexts: Texts = { languages: [], places: [] }
 
 export class View {
   readonly where: Where
-  readonly #fields: Fields | undefined
+  readonly fields: Fields | undefined
   readonly #ranges: readonly string[]
   #texts: Texts = noTexts
   /** By the whole state. */
@@ -49,7 +49,7 @@ export class View {
   /** Errors: `invalid-option`. */
   constructor({ lang, fields, where }: ViewOptions) {
     this.where = where === undefined ? [] : readConditions(where)
-    this.#fields = fields === undefined ? undefined : readFields(fields)
+    this.fields = fields === undefined ? undefined : readFields(fields)
     this.#ranges = lang === undefined ? [] : readRanges(lang)
   }
 
@@ -65,7 +65,7 @@ export class View {
   /** What is shown of a whole state; `undefined` where it is not in the view. The same object for the same state. */
   show(whole: JsonObject | undefined): JsonObject | undefined {
     if (whole === undefined || !matchesWhere(whole, this.where)) return undefined
-    if (this.#fields === undefined && this.#texts.places.length === 0) return whole
+    if (this.fields === undefined && this.#texts.places.length === 0) return whole
     let shown = this.#shown.get(whole)
     if (shown === undefined) {
       shown = this.#cut(whole)
@@ -79,22 +79,30 @@ export class View {
     if (change.event === 'refreshed') return change
     const { path, id, version, cause, position } = change
     const occurrence = { path, id, version, cause, position }
-    const [previous, state] = [this.show(change.previous), this.show(change.state)]
-    if (previous === undefined) {
-      return state && { ...occurrence, event: 'created', state, previous, changes: undefined }
-    }
-    if (state === undefined) return { ...occurrence, event: 'deleted', state, previous, changes: undefined }
-    const changes = diffMergePatch(previous, state)
-    if (changes !== undefined && Object.keys(changes).length === 0) return undefined
-    return { ...occurrence, event: 'modified', state, previous, changes }
+    return changeBetween(this.show(change.previous), this.show(change.state), occurrence)
   }
 
   #cut(whole: JsonObject): JsonObject {
-    const state = this.#fields === undefined ? whole : selectFields(whole, this.#fields)
+    const state = this.fields === undefined ? whole : selectFields(whole, this.fields)
     const { languages, places } = this.#texts
     if (places.length === 0) return state
     return showLanguage(state, this.#texts, lookupLanguage(this.#ranges, languages) ?? languages[0]!).state
   }
+}
+
+/** What happened to what is shown; `undefined` where nothing did. */
+export function changeBetween(
+  previous: JsonObject | undefined,
+  state: JsonObject | undefined,
+  occurrence: Occurrence,
+): Change<JsonObject> | undefined {
+  if (previous === undefined) {
+    return state && { ...occurrence, event: 'created', state, previous, changes: undefined }
+  }
+  if (state === undefined) return { ...occurrence, event: 'deleted', state, previous, changes: undefined }
+  const changes = diffMergePatch(previous, state)
+  if (changes !== undefined && Object.keys(changes).length === 0) return undefined
+  return { ...occurrence, event: 'modified', state, previous, changes }
 }
 
 /** `undefined` where everything is to be seen as it is. Errors: `invalid-option`. */
