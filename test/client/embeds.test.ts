@@ -1,6 +1,7 @@
 /** Followers that show what their resources refer to: two services over sockets, both sources; what is shown is what the API shows. */
 import assert from 'node:assert/strict'
 import test from 'node:test'
+import { isDeepStrictEqual } from 'node:util'
 import { createMemoryHub } from '../../src/broker/memory.ts'
 import { type Connection, type ConnectOptions, connect } from '../../src/client/connection.ts'
 import { maxEmbedded } from '../../src/client/embedding.ts'
@@ -9,7 +10,8 @@ import type { JsonObject } from '../../src/contract/index.ts'
 import { type HttpServer, openHttpServer } from '../../src/service/http/node.ts'
 import { defineResource } from '../../src/service/resource.ts'
 import { Reports } from '../support/reports.ts'
-import { openTestService, type TestService } from '../support/service.ts'
+import { eventually, openTestService, type TestService } from '../support/service.ts'
+import { mulberry32 } from './follower-world.ts'
 import { createFastClock } from './manual-clock.ts'
 
 const sources = ['mqtt', 'sse'] as const
@@ -27,6 +29,7 @@ const teams = defineResource('teams', {
 interface Stage extends AsyncDisposable {
   readonly projects: TestService
   readonly users: TestService
+  readonly hub: ReturnType<typeof createMemoryHub>
   readonly lockstep: Connection
   readonly reports: Reports
   readonly asked: { readonly url: string; readonly headers: Headers }[]
@@ -87,6 +90,7 @@ async function open(source: 'mqtt' | 'sse', options: Partial<ConnectOptions> = {
   return {
     projects: own,
     users: other,
+    hub,
     lockstep,
     reports,
     asked,
@@ -115,6 +119,15 @@ async function open(source: 'mqtt' | 'sse', options: Partial<ConnectOptions> = {
       await other.log.close()
     },
   }
+}
+
+/** Whether it was deleted or never was, a service that is asked for several at once does not say. */
+function plain(states: unknown): unknown {
+  return JSON.parse(
+    JSON.stringify(states)
+      .replaceAll('"code":"gone","status":410', '"code":"not-found","status":404')
+      .replaceAll('The resource was deleted.', 'There is no such resource.'),
+  )
 }
 
 async function until<T>(follower: Follower<T>, holds: () => boolean): Promise<void> {
@@ -154,13 +167,6 @@ for (const source of sources) {
     }
     const all = stage.lockstep.follow('/projects', options) as CollectionFollower<JsonObject>
     await all.ready
-    // Whether it was deleted or never was, a service that is asked for several at once does not say.
-    const plain = (states: unknown): unknown =>
-      JSON.parse(
-        JSON.stringify(states)
-          .replaceAll('"code":"gone","status":410', '"code":"not-found","status":404')
-          .replaceAll('The resource was deleted.', 'There is no such resource.'),
-      )
     const same = async (): Promise<void> =>
       assert.deepEqual(plain([...all.state.values()]), plain(await stage.get(`/projects?${query}`)))
     await same()
@@ -296,3 +302,66 @@ test('more than may be embedded is missing, and said once', async () => {
   assert.equal((await stage.reports.stage('embed')).code, 'list-too-large')
   assert.equal(stage.reports.all.length, 1)
 })
+
+for (const source of sources) {
+  test(`over ${source}, through outages of broker and services, what is shown with embeds ends as the API shows it`, async () => {
+    await using stage = await open(source)
+    const random = mulberry32(source.length)
+    const pick = <T>(values: readonly T[]): T => values[Math.floor(random() * values.length)]!
+    const ids = ['a', 'b', 'c', 'd', 'e', 'f']
+    const follower = stage.lockstep.follow('/projects', {
+      embed: 'team,owner,members',
+      where: { 'title:ne': 'x' },
+    })
+    await follower.ready
+    const shown = new Map(follower.state)
+    let isLost = false
+    follower.on('change', ({ event, id, state, previous }) => {
+      if (event === 'refreshed') isLost = true
+      if (!isLost) assert.deepEqual(previous, shown.get(id))
+      if (state === undefined) shown.delete(id)
+      else shown.set(id, state)
+      assert.notEqual(state?.['title'], 'x')
+    })
+    const writeSome = async (count: number): Promise<void> => {
+      for (let index = 0; index < count; index++) {
+        const path = `/${pick(['users', 'users', 'teams', 'projects', 'projects'])}/${pick(ids)}`
+        const project = {
+          title: pick(['x', 'y', 'z']),
+          team: pick(ids),
+          owner: pick([...ids, null]),
+          members: [pick(ids), pick(ids)],
+        }
+        const body = path.startsWith('/projects') ? project : { name: `${random()}` }
+        if (random() < 0.8) await stage.write('PUT', path, body)
+        else await stage.write('DELETE', path).catch(() => {})
+      }
+    }
+    for (let round = 0; round < 4; round++) {
+      await writeSome(30)
+      if (round % 2 === 0) stage.hub.stop()
+      else await stage.stopUsers()
+      await writeSome(30)
+      stage.hub.start()
+      await stage.startUsers()
+      await writeSome(5)
+    }
+    const list = `/projects?embed=team,owner,members&lang=*&title:ne=x`
+    const isRight = async (): Promise<boolean> =>
+      isDeepStrictEqual(
+        plain(byId([...follower.state.values()])),
+        plain(byId((await stage.get(list)) as object[])),
+      )
+    await eventually(async () => follower.status === 'live' && (await isRight()))
+    if (!isLost) assert.deepEqual(shown, new Map(follower.state))
+    assert.deepEqual(
+      stage.reports.all.filter(({ stage: name }) => name === 'listener'),
+      [],
+    )
+  })
+}
+
+function byId(states: readonly object[]): unknown[] {
+  const idOf = (state: object): string => ('id' in state ? String(state.id) : '')
+  return states.toSorted((a, b) => (idOf(a) < idOf(b) ? -1 : 1))
+}
