@@ -7,6 +7,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { type TestContext, test } from 'node:test'
+import { connect } from '../src/client/index.ts'
 
 const folder = new URL('../examples/', import.meta.url)
 const maxLines = 60
@@ -117,5 +118,69 @@ test('06-representations: a language, some members, a filter, an order and an em
   )
   assert.equal(await example.line(), '{"id":"b","title":"Fromage","owner":"ann","priority":3}')
   assert.equal(await example.line(), '{"id":"b","title":{"en":"Cheese","fr":"Fromage"}}')
+  assert.deepEqual(await once(example.process, 'exit'), [0, null])
+})
+
+test('10-views: what is followed is shown in one language, narrowed, filtered, and with its owners', async t => {
+  const example = run(t, '10-views.ts')
+  for (const line of [
+    '[{"id":"a","title":"Pain","_embedded":{"owner":{"id":"ann","name":"Ann"}}}]',
+    'modified a {"_embedded":{"owner":{"name":"Anna"}}}',
+    'created b',
+    'deleted a',
+  ])
+    assert.equal(await example.line(), line)
+  assert.deepEqual(await once(example.process, 'exit'), [0, null])
+})
+
+test('07-express: own routes write an own table, and what they record is read, followed and waited for', async t => {
+  const example = run(t, '07-express.ts', {
+    ...{ PORT: '0', NODE_ENV: 'test' },
+    FILE: await temporaryFile(t, 'shop.db'),
+  })
+  const url = await example.line()
+  await using lockstep = await connect({ api: new URL(url).origin })
+  const orders = lockstep.follow('/orders')
+  const posted = await send('POST', url, { item: 'tea' })
+  assert.equal(posted.status, 201)
+  assert.equal(posted.headers.get('location'), '/orders/1')
+  await orders.atLeast(posted.headers.get('lockstep-marker')!)
+  assert.deepEqual(orders.state.get('1'), { id: '1', item: 'tea', amount: 1 })
+  const patched = await send('PATCH', `${url}/1`, { amount: 3 })
+  const read = await fetch(`${url}/1`)
+  assert.deepEqual(await read.json(), { id: '1', item: 'tea', amount: 3 })
+  assert.equal(read.headers.get('etag'), patched.headers.get('etag'))
+  assert.equal((await send('PATCH', `${url}/1`, { amount: null })).status, 500)
+  assert.equal((await send('PATCH', `${url}/2`, { amount: 3 })).status, 404)
+  assert.equal((await send('PUT', `${url}/1`, {})).status, 405)
+  const deleted = await fetch(`${url}/1`, { method: 'DELETE' })
+  await orders.atLeast(deleted.headers.get('lockstep-marker')!)
+  assert.equal(orders.state.size, 0)
+})
+
+test('08-fastify: a route writes and records, and Lockstep answers every GET', async t => {
+  const example = run(t, '08-fastify.ts', { PORT: '0', FILE: await temporaryFile(t, 'notes.db') })
+  const url = await example.line()
+  const put = await send('PUT', `${url}/a%20b`, { text: 'Hello' })
+  assert.equal(put.status, 200)
+  const read = await fetch(`${url}/a%20b`)
+  assert.deepEqual(await read.json(), { id: 'a b', text: 'Hello' })
+  assert.equal(read.headers.get('etag'), put.headers.get('etag'))
+  assert.equal((await send('PUT', `${url}/1`, {})).status, 400)
+  const feed = await (await fetch(`${url}/_changes`)).json()
+  assert.deepEqual(
+    (feed as { changes: { event: string; resource: string }[] }).changes.map(c => [c.event, c.resource]),
+    [['created', '/notes/a%20b']],
+  )
+  assert.equal((await fetch(new URL('/elsewhere', url))).status, 404)
+})
+
+test('10-hono: a transfer is two changes of one transaction, or none', async t => {
+  const example = run(t, '10-hono.ts', { FILE: await temporaryFile(t, 'bank.db') })
+  assert.equal(await example.line(), 'transfer of 30: 204')
+  assert.equal(await example.line(), 'transfer of 300: 409')
+  assert.equal(await example.line(), '[{"id":"ann","balance":70},{"id":"bob","balance":30}]')
+  assert.equal(await example.line(), 'created /accounts/ann one of 2')
+  assert.equal(await example.line(), 'created /accounts/bob one of 2')
   assert.deepEqual(await once(example.process, 'exit'), [0, null])
 })

@@ -4,13 +4,15 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import test from 'node:test'
+import { isDeepStrictEqual } from 'node:util'
 import { createMemoryHub } from '../../src/broker/memory.ts'
 import { type Connection, type ConnectOptions, connect } from '../../src/client/connection.ts'
 import type { Follower } from '../../src/client/follower.ts'
 import { openHttpServer } from '../../src/service/http/node.ts'
 import { type ApiOf, defineResource } from '../../src/service/resource.ts'
 import { Reports } from '../support/reports.ts'
-import { openTestService, type TestService } from '../support/service.ts'
+import { eventually, openTestService, type TestService } from '../support/service.ts'
+import { mulberry32 } from './follower-world.ts'
 import { createFastClock } from './manual-clock.ts'
 
 const projects = defineResource('projects', {
@@ -32,6 +34,7 @@ const bread = { id: 'bread', title: { en: 'Bread', fr: 'Pain' }, status: 'open',
 
 interface Stage extends AsyncDisposable {
   readonly service: TestService
+  readonly hub: ReturnType<typeof createMemoryHub>
   readonly lockstep: Connection<Api>
   readonly reports: Reports
   connect(options?: Partial<ConnectOptions>): Promise<Connection<Api>>
@@ -62,6 +65,7 @@ async function open(source: 'mqtt' | 'sse'): Promise<Stage> {
   }
   return {
     service,
+    hub,
     lockstep: await connectTo(),
     reports,
     connect: connectTo,
@@ -167,6 +171,49 @@ for (const source of sources) {
     const marker = await stage.write('PATCH', '/projects/bread?lang=fr', { title: 'Un pain' })
     await Promise.all([all.atLeast(marker), one.atLeast(marker)])
     assert.deepEqual(one.state?.title, { en: 'Bread', fr: 'Un pain' })
+  })
+}
+
+for (const source of sources) {
+  test(`over ${source}, through outages, nothing outside of the view is ever shown, and it ends as the API shows it`, async () => {
+    await using stage = await open(source)
+    const random = mulberry32(source.length)
+    const pick = <T>(values: readonly T[]): T => values[Math.floor(random() * values.length)]!
+    const options = {
+      lang: 'fr',
+      fields: 'title,status',
+      where: { status: 'open', 'priority:gte': 2 },
+    } as const
+    const follower = stage.lockstep.follow('/projects', options)
+    await follower.ready
+    const outside: unknown[] = []
+    follower.on('change', ({ state, previous }) => {
+      for (const shown of [state, previous, ...follower.state.values()]) {
+        const { title, status, ...rest } = { ...shown }
+        const isIn = typeof (title ?? '') === 'string' && (shown === undefined || status === 'open')
+        if (!isIn || Object.keys(rest).some(name => name !== 'id')) outside.push(shown)
+      }
+    })
+    for (let round = 0; round < 6; round++) {
+      if (round % 2 === 1) stage.hub.stop()
+      for (let count = 0; count < 30; count++) {
+        const path = `/projects/${pick(['a', 'b', 'c', 'd', 'e'])}`
+        const title = pick([{ en: 'b' }, { fr: `${random()}` }, { en: 'b', fr: 'p' }])
+        const body = { title, status: pick(['open', 'closed']), priority: pick([1, 2, 3]) }
+        const method = pick(['PUT', 'PUT', 'PATCH', 'DELETE'])
+        await stage.service.ask(method, path, method === 'DELETE' ? {} : { body })
+      }
+      if (round === 3) await stage.service.log.prune({ maxRows: 1, minRows: 1 })
+      stage.hub.start()
+    }
+    await stage.write('PUT', '/projects/last', { ...bread, id: 'last' })
+    const list = '/projects?lang=fr&fields=title,status&status=open&priority:gte=2'
+    const sorted = (): unknown[] => [...follower.state.values()].sort((a, b) => (a.id < b.id ? -1 : 1))
+    await eventually(
+      async () => follower.status === 'live' && isDeepStrictEqual(sorted(), await stage.get(list)),
+    )
+    assert.deepEqual(outside, [])
+    assert.equal(follower.state.get('last')?.title, 'Pain')
   })
 }
 
