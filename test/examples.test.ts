@@ -175,8 +175,8 @@ test('08-fastify: a route writes and records, and Lockstep answers every GET', a
   assert.equal((await fetch(new URL('/elsewhere', url))).status, 404)
 })
 
-test('10-hono: a transfer is two changes of one transaction, or none', async t => {
-  const example = run(t, '10-hono.ts', { FILE: await temporaryFile(t, 'bank.db') })
+test('11-hono: a transfer is two changes of one transaction, or none', async t => {
+  const example = run(t, '11-hono.ts', { FILE: await temporaryFile(t, 'bank.db') })
   assert.equal(await example.line(), 'transfer of 30: 204')
   assert.equal(await example.line(), 'transfer of 300: 409')
   assert.equal(await example.line(), '[{"id":"ann","balance":70},{"id":"bob","balance":30}]')
