@@ -12,6 +12,7 @@ import {
   type Marker,
   minimumMarker,
   type ParsedPath,
+  type Position,
   parseMarker,
   parseMemberPath,
   parsePath,
@@ -22,7 +23,7 @@ import { type Change, type Occurrence, refreshedAt } from './change.ts'
 import type { Conditions } from './conditions.ts'
 import type { Reference } from './embed.ts'
 import { type EmbeddedCollection, Embedding } from './embedding.ts'
-import { findPlace, readTimeout } from './follow-options.ts'
+import { readTimeout } from './follow-options.ts'
 import {
   type CollectionFollower,
   extend,
@@ -65,6 +66,7 @@ export class EmbeddingFollower {
   #embedding: Embedding | undefined
   #status: FollowerStatus = 'connecting'
   #isOverfullTold = false
+  #endWait: (() => void) | undefined
 
   constructor(target: ParsedPath, ports: FollowerPorts, options: EmbedOptions) {
     this.#target = target
@@ -109,7 +111,9 @@ export class EmbeddingFollower {
         const calls = self.#selections.map(selection => selection.call({ type: 'refresh', timeoutMs }))
         await Promise.all([base.refresh({ timeoutMs }), ...calls])
       },
-      atLeast: (marker, options = {}) => self.#reach(marker, readTimeout('atLeast', options)),
+      async atLeast(marker, options = {}) {
+        await self.#reach(marker, readTimeout('atLeast', options))
+      },
       on: this.#hearing.on,
       close: () => this.#close(),
       [Symbol.asyncIterator]: this.#hearing.iterate,
@@ -162,11 +166,11 @@ export class EmbeddingFollower {
         if (isLockstepError(error, 'api-refused')) this.#opened.reject(error)
         const { least, most } = retryMs
         await new Promise<void>(resolve => {
-          const end = clock.setTimer(resolve, least + random() * (most - least))
-          signal.addEventListener('abort', () => {
-            end()
+          const clearTimer = clock.setTimer(resolve, least + random() * (most - least))
+          this.#endWait = () => {
+            clearTimer()
             resolve()
-          })
+          }
         })
       }
     }
@@ -273,26 +277,19 @@ export class EmbeddingFollower {
     return minimumMarker([[position], ...places]) ?? [position]
   }
 
+  /** Who follows the path refuses what is no marker, and one that names nothing of all this. */
   async #reach(marker: string | Marker, timeoutMs: number): Promise<void> {
-    const { stream, path } = this.#target
-    const positions = typeof marker === 'string' ? parseMarker(marker) : marker
-    const others = this.#selections.filter(({ target }) => target.stream !== stream)
-    const isOurs = (name: string): boolean => others.some(({ target }) => target.stream === name)
-    // Refuses what is no marker, and one that names nothing of this.
-    const isElsewhere =
-      Array.isArray(positions) &&
-      positions.some(place => isOurs(place?.stream)) &&
-      !positions.some(place => place?.stream === stream)
-    if (!isElsewhere) {
-      findPlace(positions, stream, path)
-    }
-    const calls = others.flatMap(selection => {
-      const place = positions.find(position => position.stream === selection.target.stream)
-      return place
-        ? [selection.call({ type: 'at-least', epoch: place.epoch, seq: place.seq, timeoutMs })]
-        : []
+    const { stream } = this.#target
+    const positions = typeof marker === 'string' ? parseMarker(marker) : Array.isArray(marker) ? marker : []
+    const placeIn = (name: string): Position | undefined => positions.find(place => place?.stream === name)
+    const calls = this.#selections.flatMap(selection => {
+      const { target } = selection
+      // The same name elsewhere would be another stream.
+      const place = target.stream === stream ? undefined : placeIn(target.stream)
+      return place ? [selection.call({ type: 'at-least', ...place, timeoutMs })] : []
     })
-    if (!isElsewhere) calls.push(this.#base.atLeast(positions, { timeoutMs }))
+    if (calls.length === 0 || placeIn(stream) !== undefined)
+      calls.push(this.#base.atLeast(marker, { timeoutMs }))
     await Promise.all(calls)
   }
 
@@ -311,6 +308,7 @@ export class EmbeddingFollower {
   #close(): void {
     if (this.#closing.signal.aborted) return
     this.#closing.abort()
+    this.#endWait?.()
     for (const selection of this.#selections) selection.close()
     this.#opened.reject(
       new LockstepError('closed', `The follower of ${this.#target.path} was closed. Follow again to go on.`),

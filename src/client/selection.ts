@@ -93,10 +93,6 @@ export class Selection {
     return this.#wanted.size === 0 ? Promise.resolve() : this.#settled.promise
   }
 
-  get size(): number {
-    return this.#wanted.size
-  }
-
   /** Follows one more resource; one baseline is asked for all that come before the next turn of the event loop. */
   want(id: string): void {
     if (this.#wanted.has(id) || this.#isClosed) return
@@ -158,10 +154,10 @@ export class Selection {
     for (let asked = this.#unknown; asked.length > 0 && !this.#isClosed; asked = this.#unknown) {
       try {
         await this.#takeBaseline()
-        this.#failure = undefined
         for (const id of asked) if (this.#wanted.has(id)) this.#wanted.get(id)!.isKnown = true
         this.#tellKnown(asked)
       } catch (error) {
+        if (this.#isClosed) return
         if (isLockstepError(error)) this.#fail(error)
         await new Promise<void>(resolve => {
           this.#endWait = resolve
@@ -203,6 +199,7 @@ export class Selection {
     const answer: Api['answer'] = async (_, ask, signal) => {
       try {
         const answered = await this.#answer(api, ask, signal)
+        this.#failure = undefined
         if (answered.texts !== undefined) this.#listener.onTexts(answered.texts)
         return answered
       } catch (error) {

@@ -229,6 +229,27 @@ for (const source of sources) {
   })
 }
 
+test('what may not be read is missing, and the rest is shown', async () => {
+  await using stage = await open('mqtt', {
+    fetch: async (input, init) =>
+      String(input).includes('/v2/') ? new Response('{}', { status: 403 }) : await fetch(input, init),
+  })
+  await fill(stage)
+  const one = stage.lockstep.follow('/projects/bread', { embed: 'team,owner' })
+  await one.ready
+  assert.deepEqual(one.state?._embedded, { team: { id: 'red', name: 'Red' }, owner: null })
+  assert.deepEqual(
+    one.state?._problems?.map(({ pointer, code, status }) => [pointer, code, status]),
+    [['/_embedded/owner', 'api-refused', 502]],
+  )
+  assert.equal(one.status, 'stale')
+  await assert.rejects(one.refresh(), { code: 'api-refused' })
+  // What it may read goes on to be followed.
+  await one.atLeast(await stage.write('PATCH', '/teams/red', { name: 'Rouge' }))
+  assert.deepEqual(one.state?._embedded.team, { id: 'red', name: 'Rouge' })
+  await assert.rejects(one.atLeast('orders:x:1'), { code: 'invalid-position' })
+})
+
 test('credentials go to another origin only where it is trusted', async () => {
   for (const isTrusted of [false, true]) {
     const trustedOrigins: string[] = []
