@@ -31,6 +31,8 @@ export interface StreamState {
 export interface ResourceState {
   readonly version: number
   readonly stateText: string | undefined
+  /** Do transactions of the application record it, which do not wait for this one? Then it is not written here. */
+  readonly recorded?: boolean
 }
 
 /** What a batch needs to see of the store. MUST NOT change what it tells while works run. */
@@ -276,6 +278,7 @@ export class BatchTransaction implements LogTransaction {
   #write(change: NewChange): void {
     const { path, version, stateText } = change
     const known = this.#look(path)
+    if (known.recorded === true) throw recordedElsewhere(path)
     checkChange(change, known)
     if (this.changesLeft === 0) throw this.#tooMuch()
     this.#take((stateText?.length ?? 0) + (change.changesText?.length ?? 0))
@@ -313,8 +316,7 @@ export class BatchTransaction implements LogTransaction {
     if (committed === undefined) {
       return { version: versionFloor, stateText: undefined, exists: false, remembered: false }
     }
-    const { version, stateText } = committed
-    return { version, stateText, exists: stateText !== undefined, remembered: true }
+    return { ...committed, exists: committed.stateText !== undefined, remembered: true }
   }
 
   #checkOpen(): void {
@@ -325,6 +327,13 @@ export class BatchTransaction implements LogTransaction {
 
 export function unknownStream(stream: string): LockstepError {
   return new LockstepError('not-found', `There is no stream ${quote(stream)}.`)
+}
+
+function recordedElsewhere(path: string): LockstepError {
+  return new LockstepError(
+    'invalid-option',
+    `${path} is recorded by transactions of the application, so it cannot be written by the service too. Write it there, and open the service with readOnly: true.`,
+  )
 }
 
 /** A change that does not follow from what is there is a mistake of the caller's code, not of a client. */

@@ -104,13 +104,17 @@ export class PostgresCommitted implements CommittedState {
   async #fetch(paths: readonly string[], keys: readonly string[]): Promise<void> {
     if (paths.length > 0) {
       const rows = await this.#query(
-        `SELECT path, version, state FROM ${this.#schema}.resource WHERE path = ANY($1::text[])`,
+        `SELECT path, coalesce(r.version, n.version) AS version, state, n.version IS NOT NULL AS recorded
+          FROM (SELECT path, version, state FROM ${this.#schema}.resource WHERE path = ANY($1::text[])) AS r
+          FULL JOIN (SELECT path, version FROM ${this.#schema}.recorded
+            WHERE path = ANY($1::text[]) AND version IS NOT NULL) AS n USING (path)`,
         [paths],
       )
       for (const path of paths) this.#resources.set(path, undefined)
       for (const row of rows) {
         const stateText = row['state'] ?? undefined
-        this.#resources.set(row['path']!, { version: Number(row['version']), stateText })
+        const recorded = row['recorded'] === 't'
+        this.#resources.set(row['path']!, { version: Number(row['version']), stateText, recorded })
       }
     }
     if (keys.length === 0) return

@@ -31,9 +31,12 @@ export function formatLock(schema: string, paths: readonly string[]): Statement 
  * holds them, or at the greatest version that was forgotten. It runs behind the lock, in a snapshot of its own where the transaction has such.
  */
 export function formatBeginnings(schema: string, paths: readonly string[]): Statement {
+  // Where the whole transaction has one snapshot, the floor of the stream may be an old one; that of all streams is not.
   return {
     text: `
-      SELECT g.path, coalesce(r.version, greatest(s.version_floor, f.last_value))::text AS version, r.state
+      SELECT g.path, r.state, coalesce(r.version, CASE
+        WHEN current_setting('transaction_isolation') IN ('read committed', 'read uncommitted') THEN s.version_floor
+        ELSE greatest(s.version_floor, f.last_value) END)::text AS version
       FROM ${given} JOIN ${schema}.stream s ON s.stream = g.stream CROSS JOIN ${schema}.recorded_floor f
         LEFT JOIN ${schema}.resource r ON r.path = g.path`,
     value: formatPaths(paths),
@@ -58,9 +61,12 @@ export async function purgeRecorded(query: RunQuery, schema: string, stream: str
           AND NOT EXISTS (SELECT FROM ${schema}.resource WHERE resource.path = old.path)
         LIMIT ${stepRows} FOR UPDATE SKIP LOCKED)
       RETURNING version
+    ), floors AS (SELECT count(*), max(version) AS version FROM gone), raised AS (
+      UPDATE ${schema}.stream SET version_floor = greatest(version_floor, version) FROM floors
+      WHERE stream = $1 AND count > 0
     )
     SELECT count, CASE WHEN count > 0 THEN setval('${schema}.recorded_floor', greatest(version, last_value)) END
-    FROM (SELECT count(*), max(version) AS version FROM gone) AS g, ${schema}.recorded_floor`,
+    FROM floors, ${schema}.recorded_floor`,
     [stream],
   )
   const deleted = Number(row!['count'])

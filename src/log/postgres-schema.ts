@@ -69,7 +69,7 @@ const tables = (schema: string): string => `
     state text
   ) WITH (fillfactor = 80);
   CREATE INDEX recorded_tombstone ON ${schema}.recorded (stream, path) WHERE state IS NULL;
-  -- The greatest version of a purged tombstone of these. Not in a table: an older snapshot must see it too.
+  -- The greatest version of a purged row of these, in all streams. Not in a table: an older snapshot must see it too.
   CREATE SEQUENCE ${schema}.recorded_floor MINVALUE 0 START 0;
 
   -- A change without seq is one of another transaction than ours, which the sequencer will number.

@@ -399,6 +399,24 @@ describe('record in PostgreSQL', { skip: skipWithoutPostgres }, () => {
     })
   })
 
+  test('what is recorded is read by the log, and not written', async () => {
+    const stream = await newStream()
+    const path = `/${stream}/1`
+    await inPg(tx => record(tx, { path, state: { n: 1 } }))
+    // Whether it has a number or not.
+    for (const settle of [async () => {}, () => log.settle()]) {
+      await settle()
+      await refuses(
+        log.write(tx => save(tx, path, { n: 2 })),
+        'invalid-option',
+        /recorded by transactions of the application/,
+      )
+    }
+    const { value } = await log.write(tx => tx.read(path))
+    assert.equal(value.stateText, '{"id":"1","n":1}')
+    assert.equal((await messages(stream)).length, 1)
+  })
+
   test('lists and compact pages hold what has a number, and nothing that is ahead of the head', async () => {
     const stream = await newStream()
     await using still = await openPostgresLog({ url: postgres.url(), schema: 'still', pollMs: 3_600_000 })
