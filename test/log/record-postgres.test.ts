@@ -353,19 +353,39 @@ describe('record in PostgreSQL', { skip: skipWithoutPostgres }, () => {
     assert.deepEqual(await postgres.sql(`SELECT path FROM lockstep.recorded WHERE stream = '${stream}'`), [])
     const [created] = await inPg(tx => record(tx, { path, state: { n: 2 } }))
     assert.deepEqual([created!.event, created!.version], ['created', 3])
-    // Whoever still sees the deletion that was purged is told to try again; whoever never saw it goes above.
-    const late = (): Promise<Recorded[]> =>
+    const recordLate = (...before: readonly (object | null)[]): Promise<Recorded[]> =>
       inPg(async tx => {
         await tx.query('SELECT 1')
-        await inPg(other => record(other, { path, state: null }))
+        for (const state of before) await inPg(other => record(other, { path, state }))
         await forget()
         return await record(tx, { path, state: { n: 3 } })
       }, 'BEGIN ISOLATION LEVEL REPEATABLE READ')
-    await assert.rejects(late(), { code: '40001' })
-    const [last] = await late()
-    assert.deepEqual([last!.event, last!.version], ['created', 5])
+    // Whoever still sees what was purged is told to try again; whoever never saw it goes above it.
+    await assert.rejects(recordLate(null), { code: '40001' })
+    const [late] = await recordLate({ n: 2 }, null)
+    assert.deepEqual([late!.event, late!.version], ['created', 7])
     await log.settle()
-    assert.equal((await log.readResource(path)).resource.version, 5)
+    assert.equal((await log.readResource(path)).resource.version, 7)
+  })
+
+  test('versions go on behind a deletion that is purged before it has a number', async () => {
+    await using still = await openPostgresLog({ url: postgres.url(), schema: 'slow', pollMs: 3_600_000 })
+    await still.ensureStreams(['orders'])
+    const path = '/orders/1'
+    const write = (...states: readonly (object | null)[]): Promise<Recorded[]> =>
+      inPg(tx =>
+        record(
+          tx,
+          states.map(state => ({ path, state })),
+          { schema: 'slow' },
+        ),
+      )
+    await write({ n: 1 }, null)
+    await still.prune()
+    const [created] = await write({ n: 2 })
+    assert.equal(created!.version, 3)
+    await still.settle()
+    checkSequence((await still.readChanges('orders', { after: 0, limit: 10 })).changes)
   })
 
   test('a purge leaves alone what a transaction holds, and neither it nor the log waits', async () => {
