@@ -6,6 +6,7 @@ import { DatabaseSync } from 'node:sqlite'
 import { after, test } from 'node:test'
 import { isLockstepError, type Json } from '../../src/contract/index.ts'
 import { record } from '../../src/log/record.ts'
+import type { Recorded } from '../../src/log/recorded-change.ts'
 import { readRecordedHeaders } from '../../src/log/recorded-headers.ts'
 import { openSqliteLog, type SqliteLog } from '../../src/log/sqlite.ts'
 
@@ -216,7 +217,7 @@ test('what cannot be recorded is refused before anything is written', async () =
   )
 })
 
-test('the headers of an answer name the version that was recorded, and a place at or behind it', async () => {
+test('the headers of an answer name the version that was recorded, and its place', async () => {
   await using shop = await openShop()
   const headers = async (...changes: { path: string; state: object | null }[]): Promise<object> => {
     shop.database.exec('BEGIN IMMEDIATE')
@@ -241,4 +242,24 @@ test('the headers of an answer name the version that was recorded, and a place a
   ]
   assert.deepEqual(await headers(...two), { 'lockstep-marker': marker(4) })
   assert.deepEqual(await headers(), {})
+})
+
+test('the marker of an answer is not ahead of what was recorded, whatever has become of it since', async () => {
+  await using shop = await openShop()
+  const write = (...changes: { path: string; state: object | null }[]): Recorded[] => {
+    shop.database.exec('BEGIN IMMEDIATE')
+    const recorded = record(shop.database, changes)
+    shop.database.exec('COMMIT')
+    return recorded
+  }
+  write({ path: '/orders/2', state: {} })
+  const changed = write({ path: '/orders/1', state: { n: 0 } }, { path: '/orders/2', state: { n: 0 } })
+  const unchanged = write({ path: '/orders/2', state: { n: 0 } })
+  for (let n = 1; n <= 200; n++) write({ path: `/orders/${n % 3}`, state: { n } })
+  const { epoch } = await shop.log.head('orders')
+  const place = { 'lockstep-marker': `orders:${epoch}:3` }
+  assert.deepEqual(await readRecordedHeaders(shop.log, changed), place)
+  assert.deepEqual(await readRecordedHeaders(shop.log, unchanged), { ...place, etag: `"${epoch}.2"` })
+  await shop.log.prune({ minRows: 0, maxRows: 10, maxAgeMs: 1e14 })
+  assert.deepEqual(await readRecordedHeaders(shop.log, changed), { 'lockstep-marker': `orders:${epoch}:203` })
 })
