@@ -16,6 +16,7 @@ const names: Readonly<Record<WriterOptions['way'], string>> = {
   'no row': 'a transaction each, no row for the change',
   sequencer: 'a transaction each, numbered by the sequencer',
   counter: 'a transaction each, numbered by a counter',
+  record: 'a transaction each, with record',
   log: 'Lockstep, which commits together',
 }
 
@@ -59,8 +60,9 @@ async function prepare({ quick }: Setting): Promise<Prepared> {
     claims: [
       rate('sequencer', 'no row', 0.8),
       rate('sequencer', 'counter', 1),
+      rate('record', 'no row', 0.8),
       rate('log', 'no row', 0.8),
-      seen('sequencer'),
+      seen('record'),
       seen('log'),
     ],
     notes: [

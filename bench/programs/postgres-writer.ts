@@ -5,7 +5,7 @@
  * Each write is the same work: read a person, lock it, store it changed, commit durably. What differs is the row
  * that tells of the change.
  */
-import { openPostgresLog, type PostgresLog } from 'lockstep/log'
+import { openPostgresLog, type PostgresLog, record } from 'lockstep/log'
 import pg from 'pg'
 import { createPerson } from '../harness/people.ts'
 import { runProgram } from '../harness/program.ts'
@@ -15,9 +15,10 @@ export interface WriterOptions {
   readonly url: string
   /**
    * A transaction for each write, with its own connection: with no row for the change; with one that the sequencer
-   * numbers later; with one that takes its number from a counter. Or through the log, which commits together.
+   * numbers later; with one that takes its number from a counter; with `record`, which keeps versions and states too. Or
+   * through the log, which commits together.
    */
-  readonly way: 'no row' | 'sequencer' | 'counter' | 'log'
+  readonly way: 'no row' | 'sequencer' | 'counter' | 'record' | 'log'
   readonly connections: number
   /** How many changes are in the log before. @default 0 */
   readonly rows?: number
@@ -72,14 +73,15 @@ function writeToLog(log: PostgresLog): Write {
     })
 }
 
-function writeAlone(pool: pg.Pool, way: 'no row' | 'sequencer' | 'counter'): Write {
-  const record = {
+function writeAlone(pool: pg.Pool, way: Exclude<WriterOptions['way'], 'log'>): Write {
+  const insert = {
     'no row': undefined,
-    sequencer: `INSERT INTO lockstep.change (stream, event, path, version, time_ms, open_text)
-      VALUES ('${stream}', 'modified', $1, $2, $3, $4)`,
+    record: undefined,
+    sequencer: `INSERT INTO lockstep.change (stream, event, path, version, time_ms, open_text, state)
+      VALUES ('${stream}', 'modified', $1, $2, $3, $4, $5)`,
     counter: `WITH counter AS (UPDATE lockstep.stream SET head = head + 1 WHERE stream = '${stream}' RETURNING head)
-      INSERT INTO lockstep.change (stream, seq, event, path, version, time_ms, open_text)
-      SELECT '${stream}', head, 'modified', $1, $2, $3, $4 FROM counter`,
+      INSERT INTO lockstep.change (stream, seq, event, path, version, time_ms, open_text, state)
+      SELECT '${stream}', head, 'modified', $1, $2, $3, $4, $5 FROM counter`,
   }[way]
   return async (person, cause) => {
     const client = await pool.connect()
@@ -94,7 +96,9 @@ function writeAlone(pool: pg.Pool, way: 'no row' | 'sequencer' | 'counter'): Wri
       version,
       stateOf(person, cause),
     ])
-    if (record !== undefined) {
+    if (way === 'record')
+      await record(client, { path, state: { ...createPerson(person), email: cause }, cause })
+    if (insert !== undefined) {
       const open = JSON.stringify({
         event: 'modified',
         changes: { email: cause },
@@ -102,7 +106,8 @@ function writeAlone(pool: pg.Pool, way: 'no row' | 'sequencer' | 'counter'): Wri
         version,
         cause,
       })
-      await client.query(record, [path, version, Date.now(), open.slice(0, -1)])
+      const state = way === 'sequencer' ? stateOf(person, cause) : null
+      await client.query(insert, [path, version, Date.now(), open.slice(0, -1), state])
     }
     await client.query('COMMIT')
     client.release()
