@@ -15,6 +15,7 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
   service: ['contract', 'broker', 'log', 'observe'],
   client: ['contract', 'broker', 'observe'],
   live: ['contract', 'broker'],
+  gateway: ['contract'],
   /** Imports the others as users do, by the package's name. */
   cli: [],
 }
