@@ -188,7 +188,11 @@ class OpenSqliteLog implements SqliteLog {
   }
 
   ensureStreams(streams: readonly string[]): Promise<readonly Head[]> {
-    return this.#alone(() => this.#streams.ensure(streams))
+    return this.#alone(() => {
+      const heads = this.#streams.ensure(streams)
+      this.#watch.note(heads)
+      return heads
+    })
   }
 
   write<T>(work: (transaction: LogTransaction) => Promise<T>): Promise<Written<T>> {

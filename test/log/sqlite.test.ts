@@ -212,6 +212,20 @@ test('what another connection commits is heard of, once, as what is committed he
   assert.deepEqual(heard, ['people 1', 'people 2', 'people 3'])
 })
 
+test('streams that are only made known move no head: a commit elsewhere tells of its own stream alone', async () => {
+  await using own = await openPeople()
+  await using other = await openSqliteLog({ file: own.file })
+  const heard: string[] = []
+  const { promise, resolve } = Promise.withResolvers<void>()
+  own.onCommit(heads => {
+    for (const { stream, seq } of heads) heard.push(`${stream} ${seq}`)
+    if (heard.length > 0) resolve()
+  })
+  await other.ensureStreams(['projects'])
+  await promise
+  assert.deepEqual(heard, ['projects 0'])
+})
+
 test('a long pruning goes in steps, and writes go on between them', async () => {
   await using log = await openPeople()
   const works = Array.from({ length: 50 }, (_, work) =>
