@@ -6,6 +6,7 @@
 import { LockstepError, quote, type ReportError } from '../contract/index.ts'
 import type { Broker, Delivery, PublishOptions, SubscribeOptions, Subscription } from './broker.ts'
 import { type ConnectionState, createConnectionState } from './connection-state.ts'
+import type { MqttAddress } from './mqtt-address.ts'
 import { explainMqttFailure, type MqttEnd } from './mqtt-failure.ts'
 import { type MqttConnect, MqttSession, type MqttSessionOptions } from './mqtt-session.ts'
 import { MqttSubscriptions } from './mqtt-subscriptions.ts'
@@ -13,12 +14,14 @@ import { type Attributes, createPublishWindow, type PublishWindow } from './publ
 import { retryDelayMs } from './retry-delay.ts'
 import { checkTopic } from './subscriptions.ts'
 
-export interface MqttBrokerSettings extends MqttSessionOptions {
+export interface MqttBrokerSettings extends Omit<MqttSessionOptions, 'address'> {
+  /** The nodes of the broker, at least one: tried in turn. */
+  readonly addresses: readonly MqttAddress[]
   readonly minDelayMs: number
   readonly maxDelayMs: number
   readonly maxWaiting: number
   /** Called when a connection is up of which a failure was reported before, once for each report. */
-  readonly onRecovery?: () => void
+  readonly onRecovery?: (shown: string) => void
 }
 
 export class MqttBroker implements Broker {
@@ -29,9 +32,12 @@ export class MqttBroker implements Broker {
   readonly #state: ConnectionState
   readonly #window: PublishWindow
   #session: MqttSession | undefined
+  /** The index of the address in use. */
+  #node = 0
   #attempt = 0
   #upSinceMs = 0
-  #reported = ''
+  /** What was reported last of each address. */
+  #reported: readonly (string | undefined)[] = []
   #isRecoveryDue = false
   #retryTimer: NodeJS.Timeout | undefined
   #closing: Promise<void> | undefined
@@ -40,8 +46,8 @@ export class MqttBroker implements Broker {
     this.#connect = connect
     this.#settings = settings
     this.#reportError = reportError
-    const { address, minDelayMs, maxDelayMs } = settings
-    this.#subscriptions = new MqttSubscriptions({ shown: address.shown, minDelayMs, maxDelayMs, reportError })
+    const { minDelayMs, maxDelayMs } = settings
+    this.#subscriptions = new MqttSubscriptions({ minDelayMs, maxDelayMs, reportError })
     this.#state = createConnectionState(false, reportError)
     this.#window = createPublishWindow({
       maxWaiting: settings.maxWaiting,
@@ -52,10 +58,14 @@ export class MqttBroker implements Broker {
     } catch (error) {
       throw new LockstepError(
         'invalid-option',
-        `The connection to ${settings.address.shown} cannot be made: ${error instanceof Error ? error.message : error}. Check ca, cert and key.`,
+        `The connection to ${this.#address.shown} cannot be made: ${error instanceof Error ? error.message : error}. Check ca, cert and key.`,
         { cause: error },
       )
     }
+  }
+
+  get #address(): MqttAddress {
+    return this.#settings.addresses[this.#node]!
   }
 
   get connected(): boolean {
@@ -106,7 +116,8 @@ export class MqttBroker implements Broker {
   }
 
   #open(): void {
-    this.#session = new MqttSession(this.#connect, this.#settings, {
+    const options = { ...this.#settings, address: this.#address }
+    this.#session = new MqttSession(this.#connect, options, {
       onAccepted: session => {
         this.#renew(session).catch(error => session.cut(error))
       },
@@ -125,7 +136,7 @@ export class MqttBroker implements Broker {
     this.#window.open(session)
     if (this.#isRecoveryDue) {
       this.#isRecoveryDue = false
-      this.#settings.onRecovery?.()
+      this.#settings.onRecovery?.(this.#address.shown)
     }
     this.#state.set(true)
   }
@@ -150,18 +161,21 @@ export class MqttBroker implements Broker {
     const lasted = this.#state.connected && performance.now() - this.#upSinceMs >= this.#settings.maxDelayMs
     if (lasted) {
       this.#attempt = 0
-      this.#reported = ''
+      this.#reported = []
     }
     this.#window.shut(this.#unreachableError())
     this.#state.set(false)
     // The application may have closed it in one of these calls.
     if (this.#closing !== undefined) return
-    this.#report(explainMqttFailure(this.#settings.address, { ...this.#settings, ...end }))
+    this.#report(explainMqttFailure(this.#address, { ...this.#settings, ...end }))
     this.#retry()
   }
 
+  /** With the next node. The waits grow when all of them have failed: one that is down keeps nobody waiting. */
   #retry(): void {
-    const delayMs = retryDelayMs(this.#attempt++, Math.random(), this.#settings)
+    const nodes = this.#settings.addresses.length
+    this.#node = (this.#node + 1) % nodes
+    const delayMs = retryDelayMs(Math.floor(this.#attempt++ / nodes), Math.random(), this.#settings)
     this.#retryTimer = setTimeout(() => {
       try {
         this.#open()
@@ -172,8 +186,10 @@ export class MqttBroker implements Broker {
   }
 
   #report(error: LockstepError): void {
-    if (error.message === this.#reported) return
-    this.#reported = error.message
+    if (error.message === this.#reported[this.#node]) return
+    this.#reported = this.#settings.addresses.map((_, node) =>
+      node === this.#node ? error.message : this.#reported[node],
+    )
     this.#isRecoveryDue = true
     this.#reportError(error, { stage: 'mqtt connection' })
   }
@@ -195,17 +211,18 @@ export class MqttBroker implements Broker {
     )
   }
 
+  get #shown(): string {
+    return this.#settings.addresses.map(({ shown }) => shown).join(' or ')
+  }
+
   #unreachableError(): LockstepError {
     return new LockstepError(
       'broker-unreachable',
-      `There is no connection to the broker at ${this.#settings.address.shown}. Publish again when it is up.`,
+      `There is no connection to the broker at ${this.#shown}. Publish again when it is up.`,
     )
   }
 
   #closedError(): LockstepError {
-    return new LockstepError(
-      'closed',
-      `The connection to ${this.#settings.address.shown} was closed by its owner.`,
-    )
+    return new LockstepError('closed', `The connection to ${this.#shown} was closed by its owner.`)
   }
 }

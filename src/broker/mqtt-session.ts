@@ -14,8 +14,6 @@ import type { Attributes, PublishLink } from './publish-window.ts'
 export interface MqttSessionOptions {
   readonly address: MqttAddress
   readonly clientId: string
-  readonly username: string | undefined
-  readonly password: string | undefined
   readonly protocolVersion: 4 | 5
   readonly ca: string | Buffer | undefined
   readonly cert: string | Buffer | undefined
@@ -65,6 +63,11 @@ export class MqttSession implements PublishLink {
     // Else a small message waits for the network's acknowledgement of the one before.
     if (this.#client.stream instanceof Socket) this.#client.stream.setNoDelay(true)
     this.#listen(events)
+  }
+
+  /** The broker's URL, fit to be shown. */
+  get shown(): string {
+    return this.#options.address.shown
   }
 
   get isOver(): boolean {
@@ -179,8 +182,8 @@ function clientOptions(options: MqttSessionOptions): IClientOptions {
     ...(ca === undefined ? {} : { ca }),
     ...(cert === undefined ? {} : { cert }),
     ...(key === undefined ? {} : { key }),
-    ...(options.username === undefined ? {} : { username: options.username }),
-    ...(options.password === undefined ? {} : { password: options.password }),
+    ...(address.username === undefined ? {} : { username: address.username }),
+    ...(address.password === undefined ? {} : { password: address.password }),
     ...(protocolVersion === 5
       ? { properties: { maximumPacketSize: options.maxPayloadBytes + packetOverheadBytes } }
       : {}),

@@ -11,8 +11,6 @@ import { type RetryDelayOptions, retryDelayMs } from './retry-delay.ts'
 import { createSubscriptionTable, type Listening, type SubscriptionTable } from './subscriptions.ts'
 
 export interface MqttSubscriptionsOptions extends RetryDelayOptions {
-  /** The broker's URL, fit to be shown. */
-  readonly shown: string
   readonly reportError: ReportError
 }
 
@@ -108,7 +106,7 @@ export class MqttSubscriptions {
       if (!this.#entries.has(entry)) continue
       const filter = entry.listening.filters.find(each => refused.has(each))
       if (filter === undefined) this.#grant(entry)
-      else this.#refuse(entry, filter)
+      else this.#refuse(entry, filter, session.shown)
     }
   }
 
@@ -123,10 +121,10 @@ export class MqttSubscriptions {
   }
 
   /** A refusal is told once; that it goes on is no news. */
-  #refuse(entry: Entry, filter: string): void {
+  #refuse(entry: Entry, filter: string, shown: string): void {
     const error = new LockstepError(
       'broker-refused',
-      `The broker at ${this.#options.shown} refused the subscription to ${quote(filter)}. Give this user the right to read it.`,
+      `The broker at ${shown} refused the subscription to ${quote(filter)}. Give this user the right to read it.`,
     )
     const { waiting, isRefused, onRefused } = entry
     entry.waiting = undefined

@@ -14,16 +14,16 @@ import {
   type ReportError,
 } from '../contract/index.ts'
 import type { Broker } from './broker.ts'
-import { parseMqttUrl } from './mqtt-address.ts'
+import { type MqttAddress, parseMqttUrl } from './mqtt-address.ts'
 import { MqttBroker, type MqttBrokerSettings } from './mqtt-broker.ts'
 import type { MqttConnect } from './mqtt-session.ts'
 
 export interface ConnectMqttOptions {
   /** Two connections with one id throw each other out. @default a random one */
   readonly clientId?: string
-  /** @default the one in the URL */
+  /** @default the one in each URL */
   readonly username?: string
-  /** @default the one in the URL */
+  /** @default the one in each URL */
   readonly password?: string
   /** 4 is MQTT 3.1.1, which every broker speaks. @default 4 */
   readonly protocolVersion?: 4 | 5
@@ -56,18 +56,25 @@ export interface MqttLimits {
 }
 
 /**
- * Makes a connection that stays: `mqtt://host:1883`, `mqtts://`, `ws://host/path` or `wss://`.
+ * Makes a connection that stays: `mqtt://host:1883`, `mqtts://`, `ws://host/path` or `wss://`. Several URLs, up to 32, are the nodes
+ * of one broker: it begins with the first, and goes on to the next whenever one cannot be reached, refuses or is lost.
  *
  * It resolves before the connection is up, so that a broker that is down keeps no service from starting:
  * `connected` and `onConnection` tell. Errors: `invalid-option`, `missing-dependency`; see {@link Broker} for the rest.
  */
-export async function connectMqtt(url: string, options: ConnectMqttOptions = {}): Promise<Broker> {
+export async function connectMqtt(
+  url: string | readonly string[],
+  options: ConnectMqttOptions = {},
+): Promise<Broker> {
   const settings = readSettings(url, options)
   return new MqttBroker(await loadMqtt(), settings, createErrorReport(options.onError))
 }
 
 /** MQTT counts a keepalive in 16 bits of seconds. */
 const maxKeepaliveMs = 65_535_000
+
+/** More are no list of nodes but a mistake. */
+const maxUrls = 32
 
 /** mqtt.js is loaded by those who connect, not by all who import this part. */
 async function loadMqtt(): Promise<MqttConnect> {
@@ -98,17 +105,11 @@ const optionNames: OptionNames<ConnectMqttOptions> = {
   onError: true,
 }
 
-function readSettings(url: string, options: ConnectMqttOptions): MqttBrokerSettings {
+function readSettings(url: string | readonly string[], options: ConnectMqttOptions): MqttBrokerSettings {
   checkOptions('connectMqtt', options, optionNames)
-  const address = parseMqttUrl(url)
   const { protocolVersion = 4, retry = {}, limits = {} } = options
   if (protocolVersion !== 4 && protocolVersion !== 5) {
     throw new LockstepError('invalid-option', `protocolVersion is ${quote(protocolVersion)}. Give 4 or 5.`)
-  }
-  const username = options.username ?? address.username
-  const password = options.password ?? address.password
-  if (password !== undefined && username === undefined) {
-    throw new LockstepError('invalid-option', 'There is a password and no user name. Give username too.')
   }
   checkOptions('retry of connectMqtt', retry, { minDelayMs: true, maxDelayMs: true })
   checkOptions('limits of connectMqtt', limits, {
@@ -118,12 +119,10 @@ function readSettings(url: string, options: ConnectMqttOptions): MqttBrokerSetti
   })
   const minDelayMs = atLeast(1, 'retry.minDelayMs', retry.minDelayMs ?? 200)
   return {
-    address,
+    addresses: readAddresses(url, options),
     protocolVersion,
     // 23 characters are the most that every broker must take (MQTT 3.1.1 §3.1.3.1).
     clientId: options.clientId ?? `lockstep-${randomBytes(7).toString('hex')}`,
-    username,
-    password,
     ca: options.ca,
     cert: options.cert,
     key: options.key,
@@ -137,9 +136,33 @@ function readSettings(url: string, options: ConnectMqttOptions): MqttBrokerSetti
     // Who reads a log that the connection is lost looks there for when it came back.
     onRecovery:
       options.onError === undefined
-        ? () => console.error(`lockstep: mqtt connection: The connection to ${address.shown} is up.`)
+        ? shown => console.error(`lockstep: mqtt connection: The connection to ${shown} is up.`)
         : undefined,
   }
+}
+
+/** With the credentials for each. */
+function readAddresses(
+  url: string | readonly string[],
+  { username, password }: ConnectMqttOptions,
+): readonly MqttAddress[] {
+  const urls: readonly string[] = Array.isArray(url) ? url : [url]
+  if (urls.length === 0 || urls.length > maxUrls) {
+    throw new LockstepError(
+      'invalid-option',
+      `connectMqtt was given ${urls.length} URLs. Give 1 to ${maxUrls}, such as ["mqtt://one.example.com", "mqtt://two.example.com"].`,
+    )
+  }
+  return urls.map(each => {
+    const parsed = parseMqttUrl(each)
+    const address = {
+      ...parsed,
+      username: username ?? parsed.username,
+      password: password ?? parsed.password,
+    }
+    if (address.password === undefined || address.username !== undefined) return address
+    throw new LockstepError('invalid-option', 'There is a password and no user name. Give username too.')
+  })
 }
 
 function atLeast(min: number, name: string, value: number): number {

@@ -36,8 +36,11 @@ import type { Known, Shown } from './view-type.ts'
 export interface ConnectOptions {
   /** What stands before the paths, such as `https://example.com/api/v1`. */
   readonly api: string | URL
-  /** The broker's URL, or a connection of the application's own, which it closes itself. */
-  readonly broker?: string | URL | Broker
+  /**
+   * The broker's URL; or the URLs of its nodes, tried in turn (see `connectMqtt`); or a connection of the application's own,
+   * which it closes itself.
+   */
+  readonly broker?: string | URL | readonly (string | URL)[] | Broker
   /** Where changes are heard: `auto` is `mqtt` where there is a broker, else `sse`. @default 'auto' */
   readonly source?: 'mqtt' | 'sse' | 'auto'
   /** Sent with each request to the API; a function is asked anew each time, so that tokens may change. */
@@ -290,16 +293,21 @@ function parseRoot(text: string | URL): URL {
 }
 
 function isBroker(broker: ConnectOptions['broker']): broker is Broker {
-  return typeof broker === 'object' && 'subscribe' in broker
+  return typeof broker === 'object' && broker !== null && 'subscribe' in broker
 }
 
 /** The MQTT adapter is loaded by those who give a URL only: browsers bring a connection of their own, or use SSE. */
-async function openBroker(broker: string | URL | Broker, onError: ReportError | undefined): Promise<Broker> {
+async function openBroker(
+  broker: NonNullable<ConnectOptions['broker']>,
+  onError: ReportError | undefined,
+): Promise<Broker> {
   if (isBroker(broker)) return broker
-  if (typeof broker !== 'string' && !(broker instanceof URL)) {
+  const urls: readonly unknown[] = Array.isArray(broker) ? broker : [broker]
+  for (const url of urls) {
+    if (typeof url === 'string' || url instanceof URL) continue
     const advice = 'Give its URL, or a connection: await connectMqtt(…).'
-    checkMethods('The broker of connect', broker, ['subscribe', 'onConnection'], advice)
+    checkMethods('The broker of connect', url, ['subscribe', 'onConnection'], advice)
   }
   const { connectMqtt } = await import('../broker/mqtt.ts')
-  return await connectMqtt(String(broker), { onError })
+  return await connectMqtt(urls.map(String), { onError })
 }

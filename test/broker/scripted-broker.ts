@@ -79,7 +79,7 @@ export function puback(packet: Buffer): Buffer {
 
 /** Connects with short waits, and keeps what is reported. */
 export async function open(
-  url: string,
+  url: string | readonly string[],
   options: ConnectMqttOptions = {},
 ): Promise<Broker & { reports: Reports }> {
   const reports = new Reports()
