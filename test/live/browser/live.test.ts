@@ -108,6 +108,8 @@ test('a gap that cannot be bridged is mended by one refresh', { skip }, async ()
   await scene.api.ask('DELETE', '/people/2')
   await scene.api.ask('PUT', '/people/3', { body: { name: 'Cleo' } })
   scene.bridge = await scene.openBridge({ limits: { backlogMessages: 2, warmMessages: 0, maxReplay: 2 } })
+  // Until then the page may not have noticed that it was cut off.
+  await tab.waitForFunction(() => document.querySelector('progress')?.value === 14)
   await untilStatus(tab, 'live')
   assert.deepEqual(await refreshes(tab), ['refreshing too-far', 'live refreshed'])
   assert.equal(await tab.getAttribute('progress', 'value'), '14')
