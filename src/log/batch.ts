@@ -369,5 +369,6 @@ export function formatOpenChange(
     tx,
     stateText: change.stateText,
     changesText: change.changesText,
+    public: change.public,
   })
 }

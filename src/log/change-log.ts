@@ -6,7 +6,7 @@
  * interprets a state: states and messages are JSON texts. Paths are canonical (contract/topic.ts); the stream
  * of a path is its first segment. PROTOCOL.md §7.
  */
-import type { Head, Marker } from '../contract/index.ts'
+import type { Head, Marker, PublicMark } from '../contract/index.ts'
 
 /** A resource as it stands. A resource that never was, or whose tombstone is purged, has version `floor` and no state. */
 export interface StoredResource {
@@ -41,6 +41,8 @@ export interface NewChange {
   /** Milliseconds since 1970. */
   readonly timeMs: number
   readonly cause?: string
+  /** Stands in the message. */
+  readonly public?: PublicMark
 }
 
 /** A change as the log holds it. */

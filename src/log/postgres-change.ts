@@ -21,7 +21,10 @@ export interface ChangeInsertOptions {
   readonly xid?: string
 }
 
-/** Makes the statement that logs changes in the transaction in which it runs. It gives a row for each. */
+/**
+ * Makes the statement that logs changes in the transaction in which it runs. It gives a row whose `written` says how
+ * many there were.
+ */
 export function formatChangeInsert(
   schema: string,
   changes: readonly NewChange[],
@@ -41,21 +44,35 @@ export function formatChangeInsert(
       state: stateText,
     }
   })
-  return { text: insertSql(schema), value: JSON.stringify({ xid, rows }) }
+  return {
+    text: `SELECT ${schema}.record_changes($1)::text AS written`,
+    value: JSON.stringify({ xid, rows }),
+  }
 }
 
-function insertSql(schema: string): string {
+/**
+ * The function behind that statement. In the database its plans are made once per session, whichever library calls it; row by
+ * row, so that none of them depends on what is known of the tables' sizes.
+ */
+export function formatChangeFunction(schema: string): string {
   return `
-    WITH given AS (SELECT $1::text::json AS value), new AS MATERIALIZED (
-      SELECT new.* FROM given, json_to_recordset(value -> 'rows') AS new (n int, stream text, event text, path text,
-        topic text, version bigint, time bigint, message text, state text)
-      WHERE coalesce(value ->> 'xid', pg_current_xact_id()::text) = pg_current_xact_id()::text
-    ), kept AS (
-      UPDATE ${schema}.recorded SET version = last.version, state = last.state
-      FROM (SELECT DISTINCT ON (path) path, version, state FROM new ORDER BY path, n DESC) AS last
-      WHERE recorded.path = last.path
-    )
-    INSERT INTO ${schema}.change (stream, event, path, topic_path, version, time_ms, open_text, state)
-    SELECT stream, event, path, topic, version, time, message, state FROM new ORDER BY n
-    RETURNING path`
+  CREATE FUNCTION ${schema}.record_changes(given text) RETURNS bigint LANGUAGE plpgsql AS $$
+  DECLARE
+    new record;
+    written bigint := 0;
+  BEGIN
+    IF given::json ->> 'xid' <> pg_current_xact_id()::text THEN
+      RETURN 0;
+    END IF;
+    FOR new IN SELECT * FROM json_to_recordset(given::json -> 'rows') AS g (n int, stream text, event text,
+      path text, topic text, version bigint, time bigint, message text, state text) ORDER BY n
+    LOOP
+      UPDATE ${schema}.recorded SET version = new.version, state = new.state WHERE path = new.path;
+      INSERT INTO ${schema}.change (stream, event, path, topic_path, version, time_ms, open_text, state)
+      VALUES (new.stream, new.event, new.path, new.topic, new.version, new.time, new.message, new.state);
+      written := written + 1;
+    END LOOP;
+    RETURN written;
+  END $$;
+`
 }

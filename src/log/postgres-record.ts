@@ -9,7 +9,7 @@ import { isLockstepError, LockstepError, quote, streamOf } from '../contract/ind
 import { type ResourceState, unknownStream } from './batch.ts'
 import { formatChangeInsert } from './postgres-change.ts'
 import type { Row } from './postgres-pool.ts'
-import { formatBeginnings, formatLock } from './postgres-recorded.ts'
+import { formatLock } from './postgres-recorded.ts'
 import type { RunStatement } from './postgres-transaction.ts'
 import { randomId } from './random-id.ts'
 import { decideRecorded, type Recorded, type RecordedChange, readRecordedPath } from './recorded-change.ts'
@@ -27,8 +27,8 @@ export async function recordInPostgres(
     const { recorded, made } = decideRecorded(changes, Date.now(), path => states.get(path)!)
     if (made.length === 0) return recorded
     const tx = made.length > 1 ? { id: randomId(), n: made.length } : undefined
-    const written = await run(formatChangeInsert(schema, made, { tx, xid }))
-    if (written.length !== made.length) throw noTransaction()
+    const [row] = await run(formatChangeInsert(schema, made, { tx, xid }))
+    if (Number(row!['written']) !== made.length) throw noTransaction()
     return recorded
   } catch (error) {
     throw isLockstepError(error) || !hasNoTables(error) ? error : noLog(schema, error)
@@ -46,10 +46,6 @@ async function lock(run: RunStatement, schema: string, paths: readonly string[])
   const known = new Map(rows.map(row => [row['path'], row]))
   const stranger = paths.find(path => !known.has(path))
   if (stranger !== undefined) throw unknownStream(streamOf(stranger))
-  const fresh = rows.flatMap(({ path, version }) => (version === null ? [path!] : []))
-  for (const row of fresh.length === 0 ? [] : await run(formatBeginnings(schema, fresh))) {
-    known.set(row['path']!, row)
-  }
   const states = new Map([...known].map(([path, row]) => [path!, readState(row)]))
   return { xid: rows[0]!['xid']!, states }
 }
@@ -66,11 +62,11 @@ function noTransaction(): LockstepError {
   )
 }
 
-/** Is there no such schema, or no such table? Drizzle tells it in a cause. */
+/** Is there no such schema, table or function? Drizzle tells it in a cause. */
 function hasNoTables(error: unknown): boolean {
   for (let cause = error; cause instanceof Error; cause = cause.cause) {
     const { code } = cause as { readonly code?: unknown }
-    if (code === '42P01' || code === '3F000') return true
+    if (code === '42P01' || code === '42883' || code === '3F000') return true
   }
   return false
 }

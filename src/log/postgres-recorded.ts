@@ -11,42 +11,58 @@ import type { PruneStep } from './postgres-retention.ts'
 const stepRows = 5_000
 
 /**
- * Makes the statement that locks resources, in order of their paths, and tells what was recorded of them: rows of `path`, `version`,
- * `state` and `xid`, the transaction that holds the lock. A path whose stream is not known has no row; `version` is
- * `null` where nothing was recorded of it.
+ * Makes the statement that locks resources, in order of their paths, and tells where they stand: rows of `path`, `version`,
+ * `state` and `xid`, the transaction that holds the lock. A path whose stream is not known has no row. What was not
+ * recorded before stands as the log holds it, or at the greatest version that was forgotten.
  */
 export function formatLock(schema: string, paths: readonly string[]): Statement {
   return {
-    text: `
-      INSERT INTO ${schema}.recorded (path, stream)
-      SELECT path, stream FROM ${given} JOIN ${schema}.stream USING (stream) ORDER BY path COLLATE "C"
-      ON CONFLICT (path) DO UPDATE SET stream = excluded.stream
-      RETURNING path, version::text AS version, state, pg_current_xact_id()::text AS xid`,
-    value: formatPaths(paths),
+    text: `SELECT * FROM ${schema}.lock_recorded($1)`,
+    value: JSON.stringify(paths.map(path => ({ path, stream: streamOf(path) }))),
   }
 }
 
 /**
- * Makes the statement that tells where resources stand that were not recorded before, in rows as above: as the log
- * holds them, or at the greatest version that was forgotten. It runs behind the lock, in a snapshot of its own where the transaction has such.
+ * The function behind that statement. In the database its plans are made once per session, whichever library calls it; row by
+ * row, so that none of them depends on what is known of the tables' sizes. Each statement has a snapshot of its own, so
+ * what is read behind the lock is what was committed under it. Where the whole transaction has one, the floor of
+ * the stream may be an old one; that of all streams is not.
  */
-export function formatBeginnings(schema: string, paths: readonly string[]): Statement {
-  // Where the whole transaction has one snapshot, the floor of the stream may be an old one; that of all streams is not.
-  return {
-    text: `
-      SELECT g.path, r.state, coalesce(r.version, CASE
-        WHEN current_setting('transaction_isolation') IN ('read committed', 'read uncommitted') THEN s.version_floor
-        ELSE greatest(s.version_floor, f.last_value) END)::text AS version
-      FROM ${given} JOIN ${schema}.stream s ON s.stream = g.stream CROSS JOIN ${schema}.recorded_floor f
-        LEFT JOIN ${schema}.resource r ON r.path = g.path`,
-    value: formatPaths(paths),
-  }
-}
-
-const given = 'json_to_recordset($1::text::json) AS g (path text, stream text)'
-
-function formatPaths(paths: readonly string[]): string {
-  return JSON.stringify(paths.map(path => ({ path, stream: streamOf(path) })))
+export function formatLockFunction(schema: string): string {
+  return `
+  CREATE FUNCTION ${schema}.lock_recorded(given text)
+  RETURNS TABLE (path text, version text, state text, xid text) LANGUAGE plpgsql AS $$
+  #variable_conflict use_column
+  DECLARE
+    wanted record;
+    reached bigint;
+  BEGIN
+    xid := pg_current_xact_id()::text;
+    FOR wanted IN SELECT g.path, g.stream FROM json_to_recordset(given::json) AS g (path text, stream text)
+      ORDER BY g.path COLLATE "C"
+    LOOP
+      CONTINUE WHEN NOT EXISTS (SELECT FROM ${schema}.stream s WHERE s.stream = wanted.stream);
+      LOOP
+        SELECT r.version, r.state INTO reached, state FROM ${schema}.recorded r
+        WHERE r.path = wanted.path FOR UPDATE;
+        EXIT WHEN FOUND;
+        INSERT INTO ${schema}.recorded (path, stream) VALUES (wanted.path, wanted.stream) ON CONFLICT DO NOTHING;
+      END LOOP;
+      IF reached IS NULL THEN
+        SELECT l.version, l.state INTO reached, state FROM ${schema}.resource l WHERE l.path = wanted.path;
+      END IF;
+      IF reached IS NULL THEN
+        SELECT s.version_floor INTO reached FROM ${schema}.stream s WHERE s.stream = wanted.stream;
+        IF current_setting('transaction_isolation') NOT IN ('read committed', 'read uncommitted') THEN
+          SELECT greatest(reached, f.last_value) INTO reached FROM ${schema}.recorded_floor f;
+        END IF;
+      END IF;
+      path := wanted.path;
+      version := reached::text;
+      RETURN NEXT;
+    END LOOP;
+  END $$;
+`
 }
 
 /**

@@ -6,9 +6,11 @@
  */
 import { createHash } from 'node:crypto'
 import { LockstepError, quote } from '../contract/index.ts'
+import { formatChangeFunction } from './postgres-change.ts'
 import type { RunQuery } from './postgres-pool.ts'
+import { formatLockFunction } from './postgres-recorded.ts'
 
-export const schemaVersion = 1
+export const schemaVersion = 2
 
 /** What stands in statements for one log. */
 export interface PostgresNames {
@@ -90,6 +92,8 @@ const tables = (schema: string): string => `
   CREATE UNIQUE INDEX change_seq ON ${schema}.change (stream, seq) WHERE seq IS NOT NULL;
   ALTER SEQUENCE ${schema}.change_id OWNED BY ${schema}.change.id;
   CREATE UNIQUE INDEX change_pending ON ${schema}.change (id) WHERE seq IS NULL;
+  ${formatLockFunction(schema)}
+  ${formatChangeFunction(schema)}
 
   -- The answers of writes that may be repeated, by their keys.
   CREATE TABLE ${schema}.receipt (
