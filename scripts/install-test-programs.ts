@@ -5,15 +5,19 @@
  * missing; the tests that need it are skipped.
  */
 import { execFileSync, spawnSync } from 'node:child_process'
-import { accessSync, constants, globSync } from 'node:fs'
+import { accessSync, constants, existsSync, globSync } from 'node:fs'
 import path from 'node:path'
 
 interface Program {
   readonly command: string
   readonly packageName: string
+  /** What the package brings, where other packages have the command too. */
+  readonly file?: string
   /** The system service that the package starts, and that nobody asked for. */
   readonly service?: string
 }
+
+const nchanModule = '/usr/lib/nginx/modules/ngx_nchan_module.so'
 
 const programs: readonly Program[] = [
   { command: 'mosquitto', packageName: 'mosquitto', service: 'mosquitto' },
@@ -23,9 +27,13 @@ const programs: readonly Program[] = [
   { command: 'initdb', packageName: 'postgresql', service: 'postgresql' },
   { command: 'pgbouncer', packageName: 'pgbouncer', service: 'pgbouncer' },
   { command: 'chromium', packageName: 'chromium' },
+  // For the benchmarks of live pages only.
+  { command: 'nginx', packageName: 'libnginx-mod-nchan', file: nchanModule, service: 'nginx' },
 ]
 
-const missing = programs.filter(({ command }) => !isInstalled(command))
+const missing = programs.filter(
+  ({ command, file }) => !isInstalled(command) || (file !== undefined && !existsSync(file)),
+)
 const names = missing.map(({ packageName }) => packageName)
 if (names.length === 0) {
   say('all programs are there.')

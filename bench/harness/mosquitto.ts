@@ -2,8 +2,8 @@
 import { spawn } from 'node:child_process'
 import { existsSync } from 'node:fs'
 import { writeFile } from 'node:fs/promises'
-import { createServer } from 'node:net'
 import { delimiter, join } from 'node:path'
+import { freePort } from './free-port.ts'
 import { loadCore, pinned } from './measured-process.ts'
 
 export interface Mosquitto extends AsyncDisposable {
@@ -43,15 +43,4 @@ export async function startMosquitto(program: string, folder: string): Promise<M
     child.once('exit', code => reject(new Error(`mosquitto ended with code ${code}: ${said}`)))
   })
   return { url: `mqtt://127.0.0.1:${port}`, stop, [Symbol.asyncDispose]: stop }
-}
-
-function freePort(): Promise<number> {
-  return new Promise((resolve, reject) => {
-    const server = createServer().once('error', reject)
-    server.listen(0, '127.0.0.1', () => {
-      const address = server.address()
-      const port = typeof address === 'object' ? address?.port : undefined
-      server.close(() => (port === undefined ? reject(new Error('There is no free port.')) : resolve(port)))
-    })
-  })
 }

@@ -38,7 +38,7 @@ export function runProgram<Options>(main: (options: Options) => Promise<Started>
   process.once('message', (options: Options) => {
     main(options).then(({ ready, commands = {}, close }) => {
       process.on('message', ({ call, name, argument }: Call) => {
-        answer({ ...commands, cpu: readCpuTime, close: close ?? (() => {}) }, name, argument).then(
+        answer({ ...commands, cpu: readCpuTime, rss: readRss, close: close ?? (() => {}) }, name, argument).then(
           value => send({ call, value }),
           fail,
         )
@@ -57,4 +57,9 @@ async function answer(commands: Commands, name: string, argument: unknown): Prom
 function readCpuTime(): CpuTime {
   const { user, system } = process.cpuUsage()
   return { cpuUs: user + system, wallUs: performance.now() * 1_000 }
+}
+
+/** In bytes. */
+function readRss(): number {
+  return process.memoryUsage.rss()
 }

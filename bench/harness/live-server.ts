@@ -1,0 +1,73 @@
+/** The peers of the live benchmarks: each started on the core of the server, with its load on the other. */
+import type { LiveTags } from '../programs/live-bridge.ts'
+import type { ConnectRequest, LiveLoadOptions, LiveLoadReady, PeerKind } from '../programs/live-load.ts'
+import { loadCore, type MeasuredProcess, serverCore, startProcess } from './measured-process.ts'
+import { findNchan, startNchan } from './nchan.ts'
+
+/** The server alone, however it is looked at. */
+interface LiveServer extends AsyncDisposable {
+  readonly port: number
+  cpuUs(): Promise<number>
+  rssBytes(): Promise<number>
+  /** What Lockstep's pages say. */
+  hello?(clients: number): Promise<LiveTags>
+}
+
+/** A server and its load. */
+export interface LivePair extends AsyncDisposable {
+  readonly server: LiveServer
+  readonly load: MeasuredProcess<LiveLoadReady>
+  /** Connects so many pages, and shows that all of them hear. */
+  connect(clients: number): Promise<void>
+}
+
+const programs = {
+  load: new URL('../programs/live-load.ts', import.meta.url),
+  lockstep: new URL('../programs/live-bridge.ts', import.meta.url),
+  ws: new URL('../peers/live-ws.ts', import.meta.url),
+  'socket.io': new URL('../peers/live-socket-io.ts', import.meta.url),
+  feathers: new URL('../peers/live-feathers.ts', import.meta.url),
+}
+
+export async function startLivePair(options: LiveLoadOptions, folder: string): Promise<LivePair> {
+  const load = await startProcess<LiveLoadReady>(programs.load, options, { core: loadCore })
+  try {
+    const server = await startServer(options.kind, load.ready, folder)
+    return {
+      server,
+      load,
+      async connect(clients) {
+        const hello = await server.hello?.(clients + 1)
+        const request: ConnectRequest = { port: server.port, clients, hello }
+        await load.call('connect', request)
+      },
+      async [Symbol.asyncDispose]() {
+        await load.stop()
+        await server[Symbol.asyncDispose]()
+      },
+    }
+  } catch (error) {
+    await load.stop()
+    throw error
+  }
+}
+
+async function startServer(kind: PeerKind, service: LiveLoadReady, folder: string): Promise<LiveServer> {
+  if (kind === 'nchan' || kind === 'nchan-with-ids') {
+    const nchan = await startNchan(findNchan()!, folder)
+    return {
+      port: nchan.port,
+      cpuUs: async () => nchan.cpuUs(),
+      rssBytes: async () => nchan.rssBytes(),
+      [Symbol.asyncDispose]: nchan.stop,
+    }
+  }
+  const process = await startProcess<{ port: number }>(programs[kind], service, { core: serverCore })
+  return {
+    port: process.ready.port,
+    cpuUs: async () => (await process.cpu()).cpuUs,
+    rssBytes: () => process.call('rss'),
+    ...(kind === 'lockstep' ? { hello: (count: number) => process.call<LiveTags>('tags', { count }) } : {}),
+    [Symbol.asyncDispose]: process.stop,
+  }
+}
