@@ -1,5 +1,8 @@
 /** The side that owns resources: declare them, serve them over HTTP, write them in-process, publish their changes. */
 export * from '../observe/index.ts'
+export type { About, Audience, DescribeOptions } from './describe/about.ts'
+export { describeAsyncApi } from './describe/async-api.ts'
+export { describeOpenApi } from './describe/open-api.ts'
 export type { Health, StreamHealth } from './health.ts'
 export type { BulkOptions } from './http/bulk-request.ts'
 export type { Exchange, HttpHandler, Reply } from './http/exchange.ts'

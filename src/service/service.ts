@@ -21,6 +21,8 @@ import {
 } from '../contract/index.ts'
 import type { ChangeLog, Retention } from '../log/change-log.ts'
 import { createCauses } from './cause.ts'
+import { type About, checkAbout } from './describe/about.ts'
+import { createDocuments } from './describe/documents.ts'
 import { createHeadWatch } from './head-watch.ts'
 import { createErrorMemory, type Health, readHealth } from './health.ts'
 import { type BulkOptions, readBulkOptions } from './http/bulk-request.ts'
@@ -74,6 +76,11 @@ export interface ServiceOptions {
   readonly cause?: () => string | undefined
   /** Answer `GET {root}/health`, unless a resource has that name? @default true */
   readonly health?: boolean
+  /**
+   * What the documents at `{root}/_openapi` and `{root}/_asyncapi` say of the service as a whole: title, version, where the
+   * broker is. `false`: there are none. @default {}
+   */
+  readonly about?: About | false
   /** Hears what went wrong in the background and in requests answered with 5xx. @default writes to stderr */
   readonly onError?: ReportError
   /** Milliseconds since 1970. @default Date.now */
@@ -147,6 +154,7 @@ export async function openService(options: ServiceOptions): Promise<Service> {
     onError,
     createCause,
     readHealth: options.health === false || routes.has('health') ? undefined : health,
+    documents: checkAbout(options.about) && createDocuments(options),
     log,
     watch,
     share,
@@ -236,6 +244,7 @@ const optionNames: OptionNames<ServiceOptions> = {
   principal: true,
   cause: true,
   health: true,
+  about: true,
   onError: true,
   now: true,
 }

@@ -15,6 +15,7 @@ import {
 } from '../../contract/index.ts'
 import type { ChangeLog } from '../../log/change-log.ts'
 import type { CreateCause } from '../cause.ts'
+import type { Documents } from '../describe/documents.ts'
 import type { HeadWatch } from '../head-watch.ts'
 import type { Health } from '../health.ts'
 import type { RemoteResources } from '../remote-resources.ts'
@@ -52,6 +53,8 @@ export interface HandlerContext {
   readonly runningScopes: Set<string>
   /** Answers `/health`; `undefined` where nothing does. */
   readonly readHealth: (() => Promise<Health>) | undefined
+  /** What answers `/_openapi` and `/_asyncapi`; `undefined` where nothing does. */
+  readonly documents: Documents | undefined
   /** How many event streams are open now. */
   eventStreams: number
 }

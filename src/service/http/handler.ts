@@ -16,6 +16,7 @@ import {
 import type { Resource } from '../resource.ts'
 import { writeBulk } from './bulk.ts'
 import { type HandlerContext, type Methods, negotiate, type Route, setMirrorHeaders } from './context.ts'
+import { findDocument, replyWithDocument } from './documents.ts'
 import { type Exchange, jsonType, type Reply, readQuery, replyToError } from './exchange.ts'
 import { readFeed } from './feed.ts'
 import { replyWithHealth } from './health.ts'
@@ -85,6 +86,11 @@ async function answer(context: HandlerContext, exchange: Exchange, notes?: Notes
     if (below === '/health' && context.readHealth !== undefined) {
       if (notes !== undefined) notes.route = below
       return await replyWithHealth(context.readHealth, exchange, headers)
+    }
+    const document = findDocument(below)
+    if (document !== undefined && context.documents !== undefined) {
+      if (notes !== undefined) notes.route = below
+      return replyWithDocument(context.documents, document, exchange, headers)
     }
     const found = findTarget(context, exchange, below)
     if (notes !== undefined) notes.route = describeRoute(found)
