@@ -24,6 +24,8 @@ if (files.length === 0) {
 }
 
 const isCi = process.env['CI'] === 'true'
+/** Hundreds of processes load the same sources: what one has compiled the next ones take. */
+process.env['NODE_COMPILE_CACHE'] ??= path.join(root, 'node_modules', '.cache', 'compiled')
 const skipped: string[] = []
 /** What a program that is tested does not offer; its reason begins with "cannot: ". */
 const notOffered: string[] = []
