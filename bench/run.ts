@@ -19,6 +19,10 @@ import type { Question } from './harness/question.ts'
 import { type Answer, createAnswer, formatAnswer } from './harness/report.ts'
 import { measureRounds } from './harness/rounds.ts'
 import { question as latency } from './latency.ts'
+import { question as liveFanOut, questionOfMany as liveFanOutToMany } from './live-fan-out.ts'
+import { question as liveLatency } from './live-latency.ts'
+import { question as liveMemory } from './live-memory.ts'
+import { question as liveStorm } from './live-storm.ts'
 import { question as memory } from './memory.ts'
 import { question as patch } from './patch.ts'
 import { question as postgres } from './postgres.ts'
@@ -30,6 +34,7 @@ const onPostgres: readonly Question[] = findPostgres() === undefined ? [] : [pos
 const questions: readonly Question[] = [
   ...[patch, latency, relay, catchUp, memory, replica, changeCost, feedPage],
   ...onPostgres,
+  ...[liveFanOut, liveFanOutToMany, liveLatency, liveStorm, liveMemory],
 ]
 const here = import.meta.dirname
 const root = join(here, '..')

@@ -1,5 +1,4 @@
 /** The peers of the live benchmarks: each started on the core of the server, with its load on the other. */
-import type { LiveTags } from '../programs/live-bridge.ts'
 import type { ConnectRequest, LiveLoadOptions, LiveLoadReady, PeerKind } from '../programs/live-load.ts'
 import { loadCore, type MeasuredProcess, serverCore, startProcess } from './measured-process.ts'
 import { findNchan, startNchan } from './nchan.ts'
@@ -9,16 +8,14 @@ interface LiveServer extends AsyncDisposable {
   readonly port: number
   cpuUs(): Promise<number>
   rssBytes(): Promise<number>
-  /** What Lockstep's pages say. */
-  hello?(clients: number): Promise<LiveTags>
 }
 
 /** A server and its load. */
 export interface LivePair extends AsyncDisposable {
   readonly server: LiveServer
   readonly load: MeasuredProcess<LiveLoadReady>
-  /** Connects so many pages, and shows that all of them hear. */
-  connect(clients: number): Promise<void>
+  /** Connects until there are so many pages, and shows that all of them hear. */
+  connect(pages: number): Promise<void>
 }
 
 const programs = {
@@ -36,9 +33,8 @@ export async function startLivePair(options: LiveLoadOptions, folder: string): P
     return {
       server,
       load,
-      async connect(clients) {
-        const hello = await server.hello?.(clients + 1)
-        const request: ConnectRequest = { port: server.port, clients, hello }
+      async connect(pages) {
+        const request: ConnectRequest = { port: server.port, pages }
         await load.call('connect', request)
       },
       async [Symbol.asyncDispose]() {
@@ -67,7 +63,6 @@ async function startServer(kind: PeerKind, service: LiveLoadReady, folder: strin
     port: process.ready.port,
     cpuUs: async () => (await process.cpu()).cpuUs,
     rssBytes: () => process.call('rss'),
-    ...(kind === 'lockstep' ? { hello: (count: number) => process.call<LiveTags>('tags', { count }) } : {}),
     [Symbol.asyncDispose]: process.stop,
   }
 }

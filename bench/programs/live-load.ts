@@ -6,10 +6,10 @@
 import { keepPace } from '../harness/pace.ts'
 import { runProgram } from '../harness/program.ts'
 import { percentile } from '../harness/summary.ts'
+import type { LiveBridgeOptions } from './live-bridge.ts'
 import { type Crowd, LiveClient } from './live-client.ts'
 import {
   type Dialect,
-  type LockstepHello,
   speakLockstep,
   speakNchanWithIds,
   speakPlain,
@@ -25,17 +25,13 @@ export interface LiveLoadOptions {
   readonly file?: string
 }
 
-/** What a bridge needs to know of Lockstep's service. */
-export interface LiveLoadReady {
-  readonly api?: string
-  readonly broker?: string
-}
+/** What a bridge needs to know of the service; empty for peers. */
+export type LiveLoadReady = Partial<LiveBridgeOptions>
 
 export interface ConnectRequest {
   readonly port: number
-  readonly clients: number
-  /** What Lockstep's pages say. */
-  readonly hello?: LockstepHello
+  /** How many pages there shall be; those that are there stay. */
+  readonly pages: number
 }
 
 export interface BurstResult {
@@ -67,14 +63,15 @@ const timeoutMs = 60_000
 runProgram<LiveLoadOptions>(async ({ kind, file }) => {
   const load = new LiveLoad()
   const service = kind === 'lockstep' ? await openServicePublisher(file, load.onFailure) : undefined
-  const ready: LiveLoadReady = { api: service?.api, broker: service?.broker }
+  const ready: LiveLoadReady = service?.bridge ?? {}
   return {
     ready,
     commands: {
-      async connect({ port, clients, hello }: ConnectRequest): Promise<void> {
-        const path = kind === 'lockstep' ? '' : '/publish'
-        load.publisher = service ?? (await openHttpPublisher(port, path, load.onFailure))
-        await load.connect(port, dialectOf(kind, hello), clients)
+      async connect({ port, pages }: ConnectRequest): Promise<void> {
+        load.publisher ??= service ?? (await openHttpPublisher(port, '/publish', load.onFailure))
+        // One more, for the page that never reads.
+        const hello = await service?.createHello(pages + 1)
+        await load.connect(port, hello === undefined ? dialectOf(kind) : speakLockstep(hello), pages)
       },
       stall: () => load.stall(),
       burst: ({ size, durationMs }: { size: number; durationMs: number }) => load.burst(size, durationMs),
@@ -86,8 +83,7 @@ runProgram<LiveLoadOptions>(async ({ kind, file }) => {
   }
 })
 
-function dialectOf(kind: PeerKind, hello: LockstepHello | undefined): Dialect {
-  if (kind === 'lockstep') return speakLockstep(hello!)
+function dialectOf(kind: PeerKind): Dialect {
   if (kind === 'nchan-with-ids') return speakNchanWithIds()
   if (kind === 'socket.io' || kind === 'feathers') return speakSocketIo()
   // Only a connection that has answered a request before gets TCP_NODELAY from nginx: without it Nchan waits 40 ms for acknowledgements.
@@ -97,7 +93,7 @@ function dialectOf(kind: PeerKind, hello: LockstepHello | undefined): Dialect {
 class LiveLoad implements Crowd {
   port = 0
   dialect: Dialect = speakPlain()
-  publisher!: Publisher
+  publisher: Publisher | undefined
   #clients: LiveClient[] = []
   #readyCount = 0
   #onReady: () => void = () => {}
@@ -129,7 +125,7 @@ class LiveLoad implements Crowd {
   async connect(port: number, dialect: Dialect, clients: number): Promise<void> {
     this.port = port
     this.dialect = dialect
-    const next = this.publisher.last + 1
+    const next = this.publisher!.last + 1
     await this.#wait(done => {
       const more = (): void => {
         if (this.#readyCount === clients) done()
@@ -149,7 +145,7 @@ class LiveLoad implements Crowd {
   async stall(): Promise<void> {
     const { promise, resolve } = Promise.withResolvers<void>()
     this.#onReady = resolve
-    const client = new LiveClient(this, this.#clients.length, this.publisher.last + 1)
+    const client = new LiveClient(this, this.#clients.length, this.publisher!.last + 1)
     await promise
     client.stall()
     this.#stalled = client
@@ -170,7 +166,7 @@ class LiveLoad implements Crowd {
         }
         units++
         this.#due = size * this.#clients.length
-        this.publisher.publish(size)
+        this.publisher!.publish(size)
       }
       this.#onDone = turn
       turn()
@@ -190,8 +186,8 @@ class LiveLoad implements Crowd {
     await this.#wait(done => {
       this.#onDone = done
       const publish = (): void => {
-        sentMs.set(this.publisher.last + 1, performance.now())
-        this.publisher.publish(1)
+        sentMs.set(this.publisher!.last + 1, performance.now())
+        this.publisher!.publish(1)
       }
       keepPace(perSecond, durationMs, publish).catch(this.onFailure)
     })
@@ -211,12 +207,12 @@ class LiveLoad implements Crowd {
     for (const client of old) client.cut()
     // The server has to notice, and whoever keeps what was missed has to have it.
     await pause(500)
-    this.publisher.publish(missed)
+    this.publisher!.publish(missed)
     await pause(1_000)
     const before = process.cpuUsage()
     const startMs = performance.now()
     const doneMs: number[] = []
-    const last = this.publisher.last
+    const last = this.publisher!.last
     this.#doneAt = client => {
       if (client.next > last) doneMs.push(performance.now() - startMs)
     }
@@ -241,7 +237,7 @@ class LiveLoad implements Crowd {
     return this.#wait(done => {
       this.#onDone = done
       this.#due = size * this.#clients.length
-      this.publisher.publish(size)
+      this.publisher!.publish(size)
     })
   }
 

@@ -2,11 +2,15 @@
  * How messages are published, each 200 bytes: to a peer by HTTP, one POST for each on a connection that stays open; to Lockstep by a real service
  * of this process, whose bridge hears of them through a broker.
  */
+import { randomBytes } from 'node:crypto'
 import { connect } from 'node:net'
 import { openEmbeddedBroker } from 'lockstep/broker'
+import { createPages, createTickets } from 'lockstep/live'
 import { createMemoryLog, openSqliteLog } from 'lockstep/log'
 import { defineResource, openHttpServer, openService } from 'lockstep/service'
 import { createPerson, personSchema } from '../harness/people.ts'
+import type { LiveBridgeOptions } from './live-bridge.ts'
+import type { LockstepHello } from './live-dialect.ts'
 
 export interface Publisher {
   /** The number of the last message. */
@@ -67,8 +71,9 @@ export async function openHttpPublisher(
 }
 
 export interface ServicePublisher extends Publisher {
-  readonly api: string
-  readonly broker: string
+  readonly bridge: LiveBridgeOptions
+  /** What the tags of so many pages say: the same page, for a user each. */
+  createHello(pages: number): Promise<LockstepHello>
 }
 
 /** A service as its README shows it; in memory, as the peers are, unless it is given a file. */
@@ -87,9 +92,18 @@ export async function openServicePublisher(
       await service.transaction(tx => tx.create(resource, createPerson(number)))
     }
   }
+  const keys = [{ id: 'bench', secret: randomBytes(32).toString('hex') }]
+  const api = `http://127.0.0.1:${server.port}`
+  const tickets = createTickets({ keys })
+  const pages = createPages({ sources: [{ api, streams: ['people'] }], tickets })
   return {
-    api: `http://127.0.0.1:${server.port}`,
-    broker: broker.url,
+    bridge: { api, broker: broker.url, keys },
+    async createHello(count) {
+      const { tag } = await pages.read({ people: '/people' }, { audience: 'user-0' })
+      const { marker, follow } = JSON.parse(/>(.*)</.exec(tag)![1]!)
+      const users = Array.from({ length: count }, (_, number) => `user-${number}`)
+      return { marker, tickets: users.map(audience => tickets.issue({ audience, follow })) }
+    },
     get last() {
       return last
     },
