@@ -67,6 +67,9 @@ export type ErrorCode =
   | 'invalid-ticket'
   | 'ticket-expired'
   | 'access-denied'
+  | 'invalid-credentials'
+  | 'insufficient-scope'
+  | 'rate-limited'
   | 'too-slow'
   | 'port-taken'
   | 'missing-dependency'
@@ -144,6 +147,9 @@ export const errorCodes: Readonly<Record<ErrorCode, ErrorEntry>> = {
   'invalid-ticket': { status: 401, retry: false, title: 'The ticket of the page cannot be used' },
   'ticket-expired': { status: 401, retry: false, title: 'The ticket of the page has expired' },
   'access-denied': { status: 403, retry: false, title: 'The page may not follow this' },
+  'invalid-credentials': { status: 401, retry: false, title: 'The key or token is missing or does not hold' },
+  'insufficient-scope': { status: 403, retry: false, title: 'The key or token does not reach this far' },
+  'rate-limited': { status: 429, retry: true, title: 'There were too many requests' },
   'too-slow': { status: 503, retry: true, title: 'The page takes too little of what it is sent' },
   'port-taken': { status: 500, retry: false, title: 'The port is taken' },
   'missing-dependency': { status: 500, retry: false, title: 'An optional package is not installed' },

@@ -1,4 +1,5 @@
 /** The contract: what travels between services, brokers, followers and pages. Pure; runs in browsers. */
+export * from './audience.ts'
 export * from './channel.ts'
 export * from './cloud-event.ts'
 export * from './error.ts'

@@ -12,6 +12,14 @@ import { parsePath } from './topic.ts'
 /** The default limit of a message on the broker, in bytes; over it the message says `ref` instead of its content. */
 export const maxMessageBytes = 65_536
 
+/** What a change is to the public, where its resource declares what the public sees. PROTOCOL.md §13. */
+export interface PublicMark {
+  /** `none`: the public sees nothing of it. */
+  readonly event: 'created' | 'modified' | 'deleted' | 'none'
+  /** Stands for the declaration by which this was judged. */
+  readonly rule: string
+}
+
 interface Envelope {
   /** The position of the change in its stream, as text. */
   readonly id: string
@@ -23,6 +31,7 @@ interface Envelope {
   readonly cause?: string
   /** Which transaction it was, where that made several changes: its id and how many. */
   readonly tx?: { readonly id: string; readonly n: number }
+  readonly public?: PublicMark
 }
 
 /** `state` is the whole; where it is missing, `ref` is true and the state must be fetched. */
@@ -77,6 +86,7 @@ export interface UnnumberedChange {
   /** JSON text of the whole state. For `modified`, give this or `changesText`. */
   readonly stateText?: string
   readonly changesText?: string
+  readonly public?: PublicMark
 }
 
 /**
@@ -91,6 +101,7 @@ export function formatOpenMessage(change: UnnumberedChange): string {
   text += `,"resource":"${change.resource}","version":${change.version},"time":"${change.time}"`
   if (change.cause !== undefined) text += `,"cause":${JSON.stringify(change.cause)}`
   if (change.tx !== undefined) text += `,"tx":${JSON.stringify(change.tx)}`
+  if (change.public !== undefined) text += `,"public":${JSON.stringify(change.public)}`
   return text
 }
 

@@ -101,6 +101,14 @@ export interface ReadCollectionOptions {
   readonly maxChars?: number
 }
 
+export interface CollectionPage {
+  readonly head: Head
+  readonly items: readonly StoredItem[]
+  readonly more: boolean
+  /** Where only some of what was read is given: how many items were looked at, and the path of the last of them. */
+  readonly lookedAt?: { readonly count: number; readonly lastPath: string | undefined }
+}
+
 export interface ReadChangesOptions {
   /** Only changes with a greater number. */
   readonly after: number
@@ -163,10 +171,7 @@ export interface ChangeLog extends AsyncDisposable {
   readResource(path: string): Promise<{ readonly head: Head; readonly resource: StoredResource }>
 
   /** The existing resources of a collection in order of their paths, and the stream's head, from one snapshot. */
-  readCollection(
-    path: string,
-    options: ReadCollectionOptions,
-  ): Promise<{ readonly head: Head; readonly items: readonly StoredItem[]; readonly more: boolean }>
+  readCollection(path: string, options: ReadCollectionOptions): Promise<CollectionPage>
 
   /** Changes in order. The caller compares `after` with the page's head: below `first - 1` they are gone. */
   readChanges(stream: string, options: ReadChangesOptions): Promise<ChangesPage>

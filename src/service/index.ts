@@ -1,8 +1,11 @@
 /** The side that owns resources: declare them, serve them over HTTP, write them in-process, publish their changes. */
 export * from '../observe/index.ts'
+export type { AudienceOptions } from './audience.ts'
+export type { AudienceKey } from './audience-token.ts'
 export type { About, Audience, DescribeOptions } from './describe/about.ts'
 export { describeAsyncApi } from './describe/async-api.ts'
 export { describeOpenApi } from './describe/open-api.ts'
+export type { PublicOperation, PublicOptions } from './face.ts'
 export type { Health, StreamHealth } from './health.ts'
 export type { BulkOptions } from './http/bulk-request.ts'
 export type { Exchange, HttpHandler, Reply } from './http/exchange.ts'

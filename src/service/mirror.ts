@@ -54,6 +54,11 @@ export async function createResource(
 ): Promise<Outcome> {
   const given = translate(context, undefined, body)
   await checkParents(tx, collectionPath)
+  if (resource.limits?.hasConditions && Object.hasOwn(given, 'id')) {
+    throw new LockstepError('invalid-id', 'The id of what is created here is not for the client to choose.', {
+      faults: [{ pointer: '/id', detail: 'must be left out' }],
+    })
+  }
   const id = Object.hasOwn(given, 'id') ? given['id'] : resource.generateId()
   const path = `${collectionPath}/${encodeId(id)}`
   const before = await tx.read(path)

@@ -5,6 +5,7 @@
 import { AsyncLocalStorage } from 'node:async_hooks'
 import { LockstepError } from '../contract/index.ts'
 import type { ChangeLog } from '../log/change-log.ts'
+import { baseOf } from './wrapped-log.ts'
 
 interface Running {
   readonly log: ChangeLog
@@ -17,8 +18,9 @@ const storage = new AsyncLocalStorage<Running>()
 
 /** Errors: `invalid-option` where the caller is inside a unit of work on this log. */
 export function refuseNesting(log: ChangeLog): void {
+  const base = baseOf(log)
   for (let running = storage.getStore(); running !== undefined; running = running.outer) {
-    if (running.log !== log || !running.isOpen) continue
+    if (running.log !== base || !running.isOpen) continue
     throw new LockstepError(
       'invalid-option',
       'A write was begun inside a transaction on the same log, which could only go on after it. Write through the tx of that transaction, or after its end.',
@@ -28,7 +30,7 @@ export function refuseNesting(log: ChangeLog): void {
 
 /** Runs a unit of work so that {@link refuseNesting} knows of it. */
 export async function runInside<T>(log: ChangeLog, work: () => Promise<T>): Promise<T> {
-  const running: Running = { log, outer: storage.getStore(), isOpen: true }
+  const running: Running = { log: baseOf(log), outer: storage.getStore(), isOpen: true }
   try {
     return await storage.run(running, work)
   } finally {

@@ -10,6 +10,7 @@ import {
   describeValue,
   type Fault,
   formatPath,
+  type Json,
   type JsonObject,
   LockstepError,
   maxSegmentBytes,
@@ -17,6 +18,7 @@ import {
   quote,
   type Texts,
 } from '../contract/index.ts'
+import { type Face, type PublicOptions, readFace } from './face.ts'
 import { createTimeSortableId } from './id.ts'
 import { type Reference, type ReferenceOptions, readReferences } from './reference.ts'
 import { compileSchema } from './schema.ts'
@@ -58,6 +60,11 @@ export interface ResourceOptions<
    * nobody overwrites what they have not seen. Writes in-process are not requests. @default false
    */
   readonly requirePreconditions?: boolean
+  /**
+   * What the public may do and see of it, through a gateway's public face: `{ operations: ['read'], fields: ['name'] }`.
+   * @default nothing: it is internal
+   */
+  readonly public?: PublicOptions
 }
 
 /** One collection at its place: `/people`, or `/people/johndoe/friends`. */
@@ -79,6 +86,10 @@ export interface Resource<State extends object, Template extends string = string
   readonly pageSize: number
   readonly maxScannedItems: number
   readonly requirePreconditions: boolean
+  /** What of it is public; `undefined` where nothing is. */
+  readonly face: Face | undefined
+  /** Of the resource as the public knows it: what requests may do. */
+  readonly limits?: PublicLimits
   /** Which members are texts in several languages. */
   readonly texts: Texts
   /** By the name that `?embed=` asks for. */
@@ -87,6 +98,13 @@ export interface Resource<State extends object, Template extends string = string
   validate(state: JsonObject): readonly Fault[]
   /** The collection at its place: one id for each `{…}` of the template. Errors: `invalid-option`, `invalid-path`. */
   in(...parentIds: readonly string[]): Collection<State>
+}
+
+export interface PublicLimits {
+  /** The methods that are allowed on it. */
+  readonly methods: ReadonlySet<string>
+  /** Are there resources that the public does not see? Then it does not choose ids, or it would learn which are taken. */
+  readonly hasConditions: boolean
 }
 
 /** The most items on one page of a list. */
@@ -135,6 +153,7 @@ export function defineResource<
     pageSize: true,
     maxScannedItems: true,
     requirePreconditions: true,
+    public: true,
   })
   const { maxBodyBytes = 1_048_576, pageSize = 100, generateId = createTimeSortableId } = options
   const { requirePreconditions = false, maxScannedItems = 50_000 } = options
@@ -153,7 +172,9 @@ export function defineResource<
       `The schema of ${quote(template)} is missing. Give one; { type: 'object' } takes any object.`,
     )
   }
-  const { schema, texts, validate } = compileSchema(template, options.schema, options.languages)
+  const compiled = compileSchema(template, options.schema, options.languages)
+  const { schema, texts, validate } = compiled
+  const references = readReferences(template, schema, options.references ?? {})
   const resource: Resource<WithId<XStatic<StoredSchema<Schema, Languages[number]>>>, Template> = {
     template,
     route: names.join('/'),
@@ -164,7 +185,20 @@ export function defineResource<
     maxScannedItems,
     requirePreconditions,
     texts,
-    references: readReferences(template, schema, options.references ?? {}),
+    references,
+    face:
+      options.public === undefined
+        ? undefined
+        : readFace(
+            {
+              template,
+              declared: options.schema as Json,
+              compiled,
+              languages: options.languages ?? [],
+              references,
+            },
+            options.public,
+          ),
     validate,
     in(...parentIds) {
       if (parentIds.length !== names.length - 1) {

@@ -20,6 +20,14 @@ import {
   type ReportError,
 } from '../contract/index.ts'
 import type { ChangeLog, Retention } from '../log/change-log.ts'
+import {
+  type AudienceOptions,
+  checkAudience,
+  checkPublicTopics,
+  createAudiences,
+  createCallers,
+  createFaces,
+} from './audience.ts'
 import { createCauses } from './cause.ts'
 import { type About, checkAbout } from './describe/about.ts'
 import { createDocuments } from './describe/documents.ts'
@@ -27,11 +35,12 @@ import { createHeadWatch } from './head-watch.ts'
 import { createErrorMemory, type Health, readHealth } from './health.ts'
 import { type BulkOptions, readBulkOptions } from './http/bulk-request.ts'
 import type { HandlerContext } from './http/context.ts'
-import type { Exchange, Reply } from './http/exchange.ts'
+import { type Exchange, type HttpHandler, type Reply, replyToError } from './http/exchange.ts'
 import { createFetchHandler, type FetchHandler } from './http/fetch.ts'
 import { handle, owns } from './http/handler.ts'
 import { isRequestId } from './id.ts'
 import { checkRetention, startPruning } from './pruning.ts'
+import { createPublicBroker } from './public-broker.ts'
 import { type Claim, hashParts, invalidIdempotencyKey, isIdempotencyKey, writeOnce } from './receipt.ts'
 import { type Relay, startRelay } from './relay.ts'
 import { type RelayOptions, readRelayOptions } from './relay-options.ts'
@@ -50,6 +59,13 @@ export interface ServiceOptions {
   readonly root?: string
   /** What stands before the topics, such as `acme/prod/`. @default '' */
   readonly topicPrefix?: string
+  /**
+   * How a gateway says who asks, and the keys that its word is verified with. Needed where resources are `public` and a gateway shows
+   * them. @default every request is answered as internal; one that brings a gateway's word is refused where a resource is public
+   */
+  readonly audience?: AudienceOptions
+  /** What stands before the topics on which the public hears of public resources, such as `public/`. @default it hears by the feed only */
+  readonly publicTopicPrefix?: string
   readonly relay?: RelayOptions
   readonly retention?: Retention
   /**
@@ -101,6 +117,8 @@ export interface TransactionOptions {
 export interface Service extends AsyncDisposable {
   /** Answers a request: `(request: Request) => Promise<Response>`. */
   readonly fetch: FetchHandler
+  /** Answers as the public is answered, whatever the request says: for pages of the same process. */
+  readonly public: HttpHandler & { readonly fetch: FetchHandler }
   /** Answers a request of any server; see createNodeListener. Never rejects. */
   handle(exchange: Exchange): Promise<Reply>
   /** Is the raw path below the service's root? */
@@ -136,8 +154,12 @@ export interface Service extends AsyncDisposable {
 export async function openService(options: ServiceOptions): Promise<Service> {
   const settings = readServiceOptions(options)
   const relayOptions = readRelayOptions(options.relay)
-  const { log, broker } = options
+  const { broker, publicTopicPrefix } = options
   const { routes, topicPrefix, now } = settings
+  const faces = createFaces(options.log, routes, settings.readOnly)
+  const { log } = faces
+  if (publicTopicPrefix !== undefined)
+    checkPublicTopics(checkTopicPrefix(publicTopicPrefix), topicPrefix, routes)
   const errors = createErrorMemory(settings.onError)
   const onError = errors.report
   const createCause = createCauses(options.cause, onError)
@@ -149,12 +171,14 @@ export async function openService(options: ServiceOptions): Promise<Service> {
   const share = createShare()
   const health = (): Promise<Health> =>
     share('health', () => readHealth({ ...context, streams, broker, relay, errors }))
+  const callers = createCallers(options.audience, faces, options.principal, now)
   const context: HandlerContext = {
     ...settings,
+    principal: callers.principalFor('internal'),
     onError,
     createCause,
     readHealth: options.health === false || routes.has('health') ? undefined : health,
-    documents: checkAbout(options.about) && createDocuments(options),
+    documents: checkAbout(options.about) && createDocuments({ ...options, audience: undefined }),
     log,
     watch,
     share,
@@ -164,8 +188,13 @@ export async function openService(options: ServiceOptions): Promise<Service> {
     runningScopes: new Set(),
     eventStreams: 0,
   }
+  const audiences = createAudiences({ faces, callers, context, publicTopicPrefix })
+  const teller =
+    broker && publicTopicPrefix !== undefined && faces.publicRoutes.size > 0
+      ? createPublicBroker(broker, faces, { topicPrefix, publicTopicPrefix })
+      : broker
   const relay: Relay | undefined =
-    broker && startRelay(streams, { log, broker, watch, topicPrefix, now, onError }, relayOptions)
+    teller && startRelay(streams, { log, broker: teller, watch, topicPrefix, now, onError }, relayOptions)
   const pruning = startPruning(log, options.retention, onError)
   let closed: Promise<void> | undefined
   const close = (): Promise<void> => {
@@ -176,13 +205,25 @@ export async function openService(options: ServiceOptions): Promise<Service> {
     })()
     return closed
   }
-  const handler = {
-    handle: (exchange: Exchange) => handle(context, exchange),
-    owns: (path: string) => owns(context, path),
+  const isOwn = (path: string): boolean => owns(context, path)
+  const handler: HttpHandler = {
+    async handle(exchange) {
+      try {
+        return await handle(audiences.choose(exchange), exchange)
+      } catch (error) {
+        return replyToError(error, {}, reason => onError(reason, { stage: 'request' }))
+      }
+    },
+    owns: isOwn,
+  }
+  const publicHandler: HttpHandler = {
+    handle: exchange => handle(audiences.publicContext, exchange),
+    owns: isOwn,
   }
   return {
     ...handler,
     fetch: createFetchHandler(handler),
+    public: { ...publicHandler, fetch: createFetchHandler(publicHandler) },
     async transaction(work, { cause = createCause(), idempotencyKey } = {}) {
       if (settings.readOnly) throw readOnlyService()
       checkTransaction(work, cause)
@@ -236,6 +277,8 @@ const optionNames: OptionNames<ServiceOptions> = {
   broker: true,
   root: true,
   topicPrefix: true,
+  audience: true,
+  publicTopicPrefix: true,
   relay: true,
   retention: true,
   readOnly: true,
@@ -251,20 +294,13 @@ const optionNames: OptionNames<ServiceOptions> = {
 
 type Settings = Pick<
   HandlerContext,
-  | 'root'
-  | 'topicPrefix'
-  | 'routes'
-  | 'now'
-  | 'onError'
-  | 'readOnly'
-  | 'maxEventStreams'
-  | 'bulk'
-  | 'principal'
->
+  'root' | 'routes' | 'now' | 'onError' | 'readOnly' | 'maxEventStreams' | 'bulk'
+> & { readonly topicPrefix: string }
 
 /** Checks all that is handed in and fills in the defaults. Errors: `invalid-option`. */
 function readServiceOptions(options: ServiceOptions): Settings {
   checkServiceOptions(options)
+  checkAudience(options.audience)
   checkRetention(options.retention)
   const { readOnly = false } = options
   return {
@@ -276,7 +312,6 @@ function readServiceOptions(options: ServiceOptions): Settings {
     onError: createErrorReport(options.onError),
     maxEventStreams: checkCount('maxEventStreams', options.maxEventStreams ?? 10_000, { min: 0 }),
     bulk: readOnly ? undefined : readBulkOptions(options.bulk),
-    principal: options.principal,
   }
 }
 

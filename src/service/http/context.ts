@@ -32,7 +32,8 @@ export interface HandlerContext {
   readonly remoteResources: RemoteResources
   /** The API root without a trailing slash, such as `/api/v1`; `''` for the top. */
   readonly root: string
-  readonly topicPrefix: string
+  /** What stands before the topics; `undefined` where there are none. */
+  readonly topicPrefix: string | undefined
   /** The resources by their routes (`people`, `people/friends`). */
   readonly routes: ReadonlyMap<string, Resource<object>>
   readonly now: () => number
@@ -76,7 +77,8 @@ export interface Route {
 /** Sets what a client needs to follow: the stream's changes and the topic of the path. */
 export function setMirrorHeaders({ context, target, headers }: Route): void {
   headers['link'] = `<${context.root}/${target.stream}/_changes>; rel="changes"`
-  headers['lockstep-topic'] = pathToTopic(target.path, context.topicPrefix)
+  if (context.topicPrefix !== undefined)
+    headers['lockstep-topic'] = pathToTopic(target.path, context.topicPrefix)
 }
 
 export function setMarker({ headers }: Route, marker: Marker): void {

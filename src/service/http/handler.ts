@@ -97,9 +97,10 @@ async function answer(context: HandlerContext, exchange: Exchange, notes?: Notes
     const { target, methods } = found
     const route: Route = { context, exchange, ...found, headers }
     setMirrorHeaders(route)
-    const handler = Object.hasOwn(methods, exchange.method) ? methods[exchange.method] : undefined
+    const allowed = listMethods(found)
+    const handler = allowed.includes(exchange.method) ? methods[exchange.method] : undefined
     if (handler === undefined) {
-      headers['allow'] = Object.keys(methods).join(', ')
+      headers['allow'] = allowed.join(', ')
       throw new LockstepError(
         'method-not-allowed',
         `${quote(exchange.method)} is not allowed on ${target.path}${suffixes.get(methods) ?? ''}. Allowed: ${headers['allow']}.`,
@@ -172,15 +173,36 @@ function replyWithIndex(context: HandlerContext, exchange: Exchange, headers: Re
   readQuery(exchange.query, [])
   const resources = [...context.routes.values()].map(({ template }) => ({
     path: `${context.root}/${template}`,
-    topics: pathToTopic(`/${template.replaceAll(/\{[^}]*\}/g, '+')}/#`, context.topicPrefix),
+    topics:
+      context.topicPrefix === undefined
+        ? undefined
+        : pathToTopic(`/${template.replaceAll(/\{[^}]*\}/g, '+')}/#`, context.topicPrefix),
     changes: `${context.root}/${template.split('/', 1)[0]}/_changes`,
   }))
   headers['content-type'] = jsonType
   return { status: 200, headers, body: `${JSON.stringify({ resources }, null, 2)}\n` }
 }
 
-async function replyWithMethods({ methods, headers }: Route): Promise<Reply> {
-  headers['allow'] = Object.keys(methods).join(', ')
-  if (methods === resourceMethods) headers['accept-patch'] = acceptPatch
+/** What is allowed there, to whom it is answered. */
+function listMethods({
+  methods,
+  resource: { limits },
+}: Pick<Found, 'methods' | 'resource'>): readonly string[] {
+  const names = Object.keys(methods)
+  if (limits === undefined) return names
+  return names.filter(name => {
+    if (name === 'OPTIONS') return true
+    // Each of a bulk's operations is judged by itself.
+    if (methods === bulkMethods)
+      return ['POST', 'PUT', 'PATCH', 'DELETE'].some(each => limits.methods.has(each))
+    return limits.methods.has(name === 'HEAD' ? 'GET' : name)
+  })
+}
+
+async function replyWithMethods(route: Route): Promise<Reply> {
+  const { methods, headers } = route
+  const allowed = listMethods(route)
+  headers['allow'] = allowed.join(', ')
+  if (methods === resourceMethods && allowed.includes('PATCH')) headers['accept-patch'] = acceptPatch
   return { status: 204, headers }
 }

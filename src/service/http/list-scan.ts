@@ -15,7 +15,7 @@ import {
   tryEncodeSegment,
   type Where,
 } from '../../contract/index.ts'
-import type { ChangeLog, StoredItem } from '../../log/change-log.ts'
+import type { ChangeLog, CollectionPage, StoredItem } from '../../log/change-log.ts'
 import { comparePlaces, formatCursor, type Place, parseCursor } from './list-cursor.ts'
 import type { ListQuery } from './list-query.ts'
 
@@ -61,6 +61,7 @@ interface Portion {
   readonly head: Head
   readonly items: readonly StoredItem[]
   readonly more: boolean
+  readonly lookedAt?: CollectionPage['lookedAt']
 }
 
 interface Found {
@@ -71,7 +72,7 @@ interface Found {
 /** The first items that match. */
 async function fillPage(
   source: AsyncIterable<Portion>,
-  { afterPath = '', query }: ScanRequest,
+  { afterPath = '', query, maxScannedItems }: ScanRequest,
 ): Promise<ScannedPage> {
   const { limit, where } = query
   const heads = new Heads()
@@ -93,6 +94,8 @@ async function fillPage(
     }
     lastPath = portion.items.at(-1)?.path ?? lastPath
   }
+  // A page that found nothing to name as its end would lead to itself.
+  if (!isWhole && lastPath === afterPath) throw tooLarge(maxScannedItems)
   return { ...heads.read(), items, next: isWhole ? undefined : { afterPath: lastPath }, count: undefined }
 }
 
@@ -175,10 +178,11 @@ async function* readPortions(
     })
     yield portion
     const { items, more } = portion
-    itemsLeft -= items.length
+    const { count, lastPath } = portion.lookedAt ?? { count: items.length, lastPath: items.at(-1)?.path }
+    itemsLeft -= count
     for (const { stateText } of items) charsLeft -= stateText.length
     if (!more || itemsLeft <= 0 || charsLeft <= 0) return
-    place = items.at(-1)!.path
+    place = lastPath
     if (performance.now() < breathAt) continue
     await setImmediate()
     breathAt = performance.now() + breathEveryMs

@@ -75,6 +75,8 @@ export function prepareOperation(
   epoch: string,
 ): Operation {
   const { method, path, body = null, language } = request
+  if (resource.limits?.methods.has(method) === false)
+    throw new LockstepError('method-not-allowed', `${method} is not allowed on ${path}.`)
   const checkBefore = createCheck(resource, request, epoch)
   const translate = language === undefined ? undefined : createTranslate(resource, language)
   switch (method) {

@@ -79,7 +79,7 @@ function joinVariants(variants: readonly (string | undefined)[]): string {
 
 async function readPage({ context, target, resource }: Route, query: ListQuery): Promise<ScannedPage> {
   const afterPath = query.after === undefined ? undefined : pathAfter(target, query.after)
-  if (!isPlain(query)) {
+  if (!isPlain(query) || resource.limits?.hasConditions) {
     const { maxScannedItems } = resource
     return await scanList(context.log, { collectionPath: target.path, afterPath, query, maxScannedItems })
   }

@@ -97,6 +97,7 @@ function replyWith(
   headers['content-type'] = jsonType
   if (status === 201) headers['location'] = context.root + path
   // After a POST the client follows what it made, not the collection that it called.
-  if (path !== target.path) headers['lockstep-topic'] += path.slice(target.path.length)
+  if (path !== target.path && headers['lockstep-topic'] !== undefined)
+    headers['lockstep-topic'] += path.slice(target.path.length)
   return { status, headers, body: `${showTexts(route, view, [stateText])[0]}\n` }
 }
