@@ -13,6 +13,8 @@ export interface FaultParts {
   readonly links: readonly SimLink[]
   readonly tell: (line: string) => void
   readonly onFault: (name: string) => void
+  /** Those of pages, where there are some. */
+  readonly more?: Readonly<Record<string, Fault>>
 }
 
 type Fault = (parts: FaultParts) => Promise<void>
@@ -104,15 +106,16 @@ export const faultKinds: Readonly<Record<string, Fault>> = {
 
 /** Runs faults for a while and resolves when all of them are over. */
 export async function injectFaults(parts: FaultParts): Promise<void> {
-  const { runtime, tell, onFault } = parts
+  const { runtime, tell, onFault, more = {} } = parts
+  const names = [...Object.keys(faultKinds), ...Object.keys(more)]
   const running: Promise<void>[] = []
   const count = runtime.between(1, 7)
   for (let index = 0; index < count; index++) {
     await runtime.sleep(runtime.between(50, 2_500))
-    const name = runtime.pick(Object.keys(faultKinds))
+    const name = runtime.pick(names)
     tell(`fault: ${name}`)
     onFault(name)
-    running.push(faultKinds[name]!(parts))
+    running.push((more[name] ?? faultKinds[name]!)(parts))
   }
   await Promise.all(running)
   await runtime.sleep(runtime.between(0, 500))

@@ -50,13 +50,30 @@ export class Ledger {
 
   /** Had the API this state at this version, in this or an earlier epoch? */
   knows(path: string, version: number, state: JsonObject): boolean {
+    return this.statesOf(path, version).some(known => isEqualJson(known, state))
+  }
+
+  /** The states that a resource had at a version, in this or an earlier epoch. */
+  statesOf(path: string, version: number): JsonObject[] {
     const stream = path.split('/', 2)[1]!
+    const states: JsonObject[] = []
     for (const [key, { resources }] of this.#histories) {
       if (!key.startsWith(`${stream}:`)) continue
-      const entry = resources.get(path)?.find(item => item.version === version)
-      if (entry?.state !== undefined && isEqualJson(entry.state, state)) return true
+      const state = resources.get(path)?.find(item => item.version === version)?.state
+      if (state !== undefined) states.push(state)
     }
-    return false
+    return states
+  }
+
+  /** Was there such a history? */
+  hasEpoch(stream: string, epoch: string): boolean {
+    return this.#histories.has(`${stream}:${epoch}`)
+  }
+
+  /** Was the resource deleted after that version, or changed again? */
+  isLater(path: string, epoch: string, version: number): boolean {
+    const entries = this.#history(path.split('/', 2)[1]!, epoch).resources.get(path)
+    return (entries?.at(-1)?.version ?? 0) > version
   }
 
   /** The resources at a place in the log: their versions, and whether they were there. */

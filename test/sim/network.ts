@@ -9,6 +9,8 @@ export class SimLink {
   isBlackHole = false
   /** The probability that an answer is lost after the service has done its work. */
   lose = 0
+  /** How much longer answers take. */
+  extraMs = 0
   requests = 0
   readonly #runtime: Runtime
   readonly #service: SimService
@@ -49,7 +51,7 @@ export class SimLink {
       return new Response(this.#carry(response.body!, boot, signal), { status, headers })
     }
     const text = await response.text()
-    await this.#runtime.sleep(this.#runtime.between(1, 20))
+    await this.#runtime.sleep(this.#runtime.between(1, 20) + this.extraMs)
     await this.#pass()
     if (this.#runtime.chance(this.lose)) throw refused()
     return new Response(text === '' ? null : text, { status, headers })

@@ -12,6 +12,7 @@ import { SimBroker } from './broker.ts'
 import { injectFaults } from './faults.ts'
 import { type FollowerParts, SimFollower } from './followers.ts'
 import { Ledger } from './ledger.ts'
+import { LiveWorld } from './live-world.ts'
 import { SimLink } from './network.ts'
 import { installRuntime, type Runtime } from './runtime.ts'
 import { SimService } from './service.ts'
@@ -27,6 +28,9 @@ export interface SimulationResult {
   readonly changes: number
   readonly steps: number
   readonly deliveries: number
+  /** What pages took in, and how often they were fetched anew. */
+  readonly pageSteps: number
+  readonly refreshes: number
   /** How many followers went on from a copy that they had kept. */
   readonly restored: number
   /** The same for the same seed, to the byte. */
@@ -34,10 +38,23 @@ export interface SimulationResult {
   readonly trace: readonly string[]
 }
 
+const places = ['/people', '/people/hot', '/people/hot/notes', '/projects', '/people/late', '/people']
+
 /** The promise of PROTOCOL.md: so long after the faults every follower equals the API. */
 const convergenceMs = 15_000
 
-export async function simulate(seed: number, { keepTrace = false } = {}): Promise<SimulationResult> {
+/** Every so many seeds there are pages. */
+const pagesEvery = 4
+
+export interface SimulationOptions {
+  /** @default false */
+  readonly keepTrace?: boolean
+  /** Are there pages and bridges too? @default in every fourth seed */
+  readonly hasPages?: boolean
+}
+
+export async function simulate(seed: number, options: SimulationOptions = {}): Promise<SimulationResult> {
+  const { keepTrace = false, hasPages = seed % pagesEvery === 0 } = options
   const hash = createHash('sha256')
   const trace: string[] = []
   const folder = mkdtempSync(join(tmpdir(), 'lockstep-sim-'))
@@ -48,7 +65,7 @@ export async function simulate(seed: number, { keepTrace = false } = {}): Promis
     if (keepTrace) trace.push(text)
   }
   try {
-    const result = await simulateIn(runtime, folder, tell)
+    const result = await simulateIn(runtime, folder, hasPages, tell)
     return { seed, ...result, digest: hash.digest('hex'), trace }
   } finally {
     runtime.uninstall()
@@ -58,12 +75,18 @@ export async function simulate(seed: number, { keepTrace = false } = {}): Promis
 
 type Part = Omit<SimulationResult, 'seed' | 'digest' | 'trace'>
 
-async function simulateIn(runtime: Runtime, folder: string, tell: (line: string) => void): Promise<Part> {
+async function simulateIn(
+  runtime: Runtime,
+  folder: string,
+  hasPages: boolean,
+  tell: (line: string) => void,
+): Promise<Part> {
   const ledger = new Ledger()
   const broker = new SimBroker(runtime)
   const service = new SimService(runtime, broker, ledger, error => tell(`reported ${String(error)}`))
   const counts: WriteCounts = { acknowledged: 0, refused: 0, unknown: 0 }
   const followers: SimFollower[] = []
+  const world = hasPages ? new LiveWorld({ runtime, service, broker, ledger, tell }) : undefined
   const faults: string[] = []
   let isFaulty = true
   let restored = 0
@@ -89,8 +112,8 @@ async function simulateIn(runtime: Runtime, folder: string, tell: (line: string)
         }),
       }
     })
-    const places = ['/people', '/people/hot', '/people/hot/notes', '/projects', '/people/late', '/people']
-    for (const [index, path] of places.entries()) {
+    await world?.start()
+    for (const [index, path] of (world === undefined ? places : places.slice(0, 2)).entries()) {
       await runtime.sleep(runtime.between(0, 400))
       const source = index === 5 || runtime.chance(0.3) ? 'sse' : 'mqtt'
       const name = `f${index}.${source}`
@@ -108,7 +131,7 @@ async function simulateIn(runtime: Runtime, folder: string, tell: (line: string)
       }
       followers.push(await SimFollower.start(name, parts))
     }
-    const links = [...followers.map(({ link }) => link), ...writers.map(({ link }) => link)]
+    const links = [...followers, ...writers].map(({ link }) => link).concat(world?.links ?? [])
     await injectFaults({
       runtime,
       service,
@@ -117,6 +140,7 @@ async function simulateIn(runtime: Runtime, folder: string, tell: (line: string)
       links,
       tell,
       onFault: fault => faults.push(fault),
+      more: world?.faults,
     })
     isFaulty = false
     await Promise.all(writers.map(({ done }) => done))
@@ -135,6 +159,7 @@ async function simulateIn(runtime: Runtime, folder: string, tell: (line: string)
     if (runtime.now() < nextCheck) return
     nextCheck = runtime.now() + 250
     for (const follower of followers) follower.checkClaim()
+    world?.check()
   }
   await runtime.run(120_000, () => {
     judge()
@@ -154,24 +179,30 @@ async function simulateIn(runtime: Runtime, folder: string, tell: (line: string)
       `${follower.name} of ${path} is ${status} at ${marker}: ${follower.difference() ?? 'equal'}`,
     )
   }
+  await world?.settle(healedAt + convergenceMs)
   await runtime.run(runtime.now() + 12_000)
+  world?.checkEnd()
   for (const follower of followers) {
     if (follower.difference() !== undefined)
       ledger.violations.push(`${follower.name} left the truth again: ${follower.difference()}`)
   }
   const steps = followers.reduce((sum, follower) => sum + follower.steps, 0)
-  void Promise.all([...followers.map(follower => follower.close()), service.close()]).catch(failed)
+  const closed = Promise.all([...followers.map(follower => follower.close()), world?.close()])
+  void closed.then(() => service.close()).catch(failed)
   await runtime.run(runtime.now() + 120_000)
+  world?.uninstall()
   if (runtime.waiting > 0) ledger.violations.push(`${runtime.waiting} timers are left after the end`)
   if (broker.connections.size > 0)
     ledger.violations.push(`${broker.connections.size} connections are left after the end`)
   return {
     violations: ledger.violations,
-    convergenceMs: converged,
+    convergenceMs: Math.max(converged, world?.convergenceMs ?? 0),
     faults,
     writes: counts,
     changes: ledger.changes,
     steps,
+    pageSteps: world?.steps ?? 0,
+    refreshes: world?.refreshes ?? 0,
     deliveries: broker.delivered,
     restored,
   }

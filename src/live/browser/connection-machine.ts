@@ -36,7 +36,7 @@ const connectMs = 10_000
 const answerMs = 5_000
 /** The next try comes within 0 … min(most, first · 2ⁿ). */
 const firstRetryMs = 500
-const mostRetryMs = 30_000
+const mostRetryMs = 10_000
 /** Each third try in a row is an event stream's turn, where WebSockets may not work; after a success it is a WebSocket's again. */
 const triesPerTurn = 3
 
