@@ -4,7 +4,6 @@
  * Peers that keep nothing for those who are away cannot be asked. Lockstep is asked twice: with nothing in the change log but this, and with a million changes
  * before it.
  */
-import { copyFile, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { openSqliteLog } from 'lockstep/log'
 import { defineResource, openService } from 'lockstep/service'
@@ -34,10 +33,10 @@ async function prepare(setting: Setting): Promise<Prepared> {
   const hasNchan = findNchan() !== undefined
   const changes = quick ? 10_000 : 1_000_000
   progress(`writing ${changes.toLocaleString('en-US')} changes`)
-  const file = await fillLog(folder, changes)
-  const variant = (name: string, kind: PeerKind, log?: string) => ({
+  const large = await fillLog(folder, changes)
+  const variant = (name: string, kind: PeerKind, file?: string) => ({
     name,
-    measure: () => measure(setting, kind, log),
+    measure: () => measure(setting, kind, file),
   })
   const claim = (own: string, other: string, atMost: number): Claim => ({
     text: `${own} : ${other}`,
@@ -53,7 +52,7 @@ async function prepare(setting: Setting): Promise<Prepared> {
     ],
     variants: [
       variant(names.lockstep, 'lockstep'),
-      variant(names.large, 'lockstep', file),
+      variant(names.large, 'lockstep', large),
       ...(hasNchan ? [variant(names.nchan, 'nchan-with-ids')] : []),
       variant(names.socketIo, 'socket.io'),
     ],
@@ -89,11 +88,7 @@ async function fillLog(folder: string, changes: number): Promise<string> {
   return file
 }
 
-let files = 0
-
-async function measure({ quick, folder }: Setting, kind: PeerKind, log?: string): Promise<Figures> {
-  const file = log === undefined ? undefined : join(folder, `storm-${++files}.db`)
-  if (file !== undefined) await copyFile(log!, file)
+async function measure({ quick, folder }: Setting, kind: PeerKind, file?: string): Promise<Figures> {
   await using pair = await startLivePair({ kind, file }, folder)
   const { server, load } = pair
   await pair.connect(quick ? 100 : 1_000)
@@ -104,7 +99,6 @@ async function measure({ quick, folder }: Setting, kind: PeerKind, log?: string)
     const cpuUs = ((await server.cpuUs()) - before) / 1_000
     storms.push({ allMs, halfMs, loadBusy, cpuUs })
   }
-  if (file !== undefined) await rm(file, { force: true })
   storms.sort((a, b) => a['allMs']! - b['allMs']!)
   return storms[storms.length >> 1]!
 }

@@ -75,6 +75,10 @@ export class EventWire implements Wire {
     if (!this.#response.destroyed) this.#response.write(bytes)
   }
 
+  gather(writes: () => void): void {
+    writes()
+  }
+
   end(): void {
     const response = this.#response
     if (response.destroyed) return

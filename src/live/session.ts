@@ -28,6 +28,8 @@ export interface Wire {
   /** Bytes that the page has not taken yet. */
   readonly queuedBytes: number
   write(bytes: Buffer): void
+  /** Runs what writes several times: small things go out together. */
+  gather(writes: () => void): void
   /** Ends the connection with what was written, as far as the page takes it. */
   end(status: number, code: string): void
 }
@@ -105,13 +107,13 @@ export class Session implements Outlet {
 
   send(parcel: Parcel): void {
     if (this.#phase !== 'open') return
-    const { counters, limits } = this.#host
+    const { counters } = this.#host
     const bytes = parcel.bytes(this.#wire.form)
     counters.sends += 1
     counters.messages += parcel.messages
     counters.bytes += bytes.length
     this.#wire.write(bytes)
-    if (this.#slowSinceMs === 0 && this.#wire.queuedBytes > limits.maxQueuedBytes) this.#slowDown()
+    this.#checkQueue()
   }
 
   /** Takes a frame of the page. */
@@ -149,7 +151,8 @@ export class Session implements Outlet {
       lease => {
         if (this.#phase !== 'checking' || turn !== this.#hellos) return
         try {
-          this.#open(hello, lease)
+          this.#wire.gather(() => this.#open(hello, lease))
+          this.#checkQueue()
         } catch (error) {
           this.fail(error)
         }
@@ -265,8 +268,11 @@ export class Session implements Outlet {
     this.send(new Parcel([formatRefresh(name, 'unmarked', marker)]))
   }
 
-  #slowDown(): void {
-    this.#slowSinceMs = this.#host.now()
+  #checkQueue(): void {
+    const { now, limits } = this.#host
+    if (this.#phase !== 'open' || this.#slowSinceMs > 0) return
+    if (this.#wire.queuedBytes <= limits.maxQueuedBytes) return
+    this.#slowSinceMs = now()
     this.#host.counters.slow += 1
     this.#suspend()
   }

@@ -14,6 +14,8 @@ import { acceptKey, encodeClose, encodePong, FrameReader } from './websocket-fra
 /** How long a page has to take the last bytes and to close its side. */
 const closeWithinMs = 2_000
 const subprotocol = 'lockstep.1'
+/** So much is held back at most, to be written together. */
+const maxGatheredBytes = 65_536
 
 /** Where the wire of a socket is kept, so that no listener needs a closure of its own. */
 const wireOf = Symbol('wire')
@@ -84,11 +86,25 @@ export class WebSocketWire implements Wire {
   }
 
   get queuedBytes(): number {
-    return this.#socket.writableLength
+    // What is held back is not what the page does not take.
+    return this.#socket.writableCorked > 0 ? 0 : this.#socket.writableLength
   }
 
   write(bytes: Buffer): void {
-    if (!this.#socket.destroyed) this.#socket.write(bytes)
+    const socket = this.#socket
+    if (socket.destroyed) return
+    socket.write(bytes)
+    if (socket.writableCorked > 0 && socket.writableLength >= maxGatheredBytes) socket.uncork()
+  }
+
+  gather(writes: () => void): void {
+    const socket = this.#socket
+    if (socket.writableLength === 0) socket.cork()
+    try {
+      writes()
+    } finally {
+      if (socket.writableCorked > 0) socket.uncork()
+    }
   }
 
   end(status: number, code: string): void {
