@@ -1,0 +1,65 @@
+/** One service's share of the joined documents. */
+import type { JsonObject } from '../../contract/index.ts'
+
+export interface Part {
+  /** As it stands in paths: `users`. */
+  readonly service: string
+  /** OpenAPI 3.1; see upgrade.ts. */
+  readonly openApi?: JsonObject
+  /** AsyncAPI 3. */
+  readonly asyncApi?: JsonObject
+  /**
+   * What stands before the paths of the service's document and is no part of a path below its root: `/api/v3` where the
+   * document's server is `/api/v3` and the gateway forwards there already. @default ''
+   */
+  readonly root?: string
+  /** When what is known of the service was read, where it does not answer now. */
+  readonly staleSince?: string
+}
+
+export interface JoinOptions {
+  /** What stands before the services' names. @default '/api/v1' */
+  readonly root?: string
+  /** @default 'API' */
+  readonly title?: string
+  /** @default '1.0.0' */
+  readonly version?: string
+  /** Markdown. */
+  readonly description?: string
+  /** For whom: of a service's own document only what is marked public is left. @default 'internal' */
+  readonly audience?: 'internal' | 'public'
+  /** How requests are authorized at the door, in place of what the services say: both as in OpenAPI. */
+  readonly access?: { readonly schemes: JsonObject; readonly security: readonly JsonObject[] }
+}
+
+export interface Joined {
+  readonly document: JsonObject
+  /** What could not be kept as it was, each in a sentence. */
+  readonly notes: readonly string[]
+}
+
+/** Is it for this audience? What is not marked is internal. */
+export function isFor(audience: 'internal' | 'public', marked: JsonObject): boolean {
+  return audience === 'internal' || marked['x-lockstep-audience'] === 'public'
+}
+
+/** What a document says of its services, for people and programs. */
+export function describeParts(parts: readonly Part[], kind: 'openApi' | 'asyncApi'): JsonObject[] {
+  return parts.flatMap(({ service, staleSince, [kind]: document }) => {
+    if (document === undefined) return []
+    const { title, version, description } = (document['info'] ?? {}) as JsonObject
+    const entries = Object.entries({
+      service,
+      title,
+      version,
+      description,
+      'x-lockstep-stale-since': staleSince,
+    })
+    return [Object.fromEntries(entries.filter(([, value]) => value !== undefined)) as JsonObject]
+  })
+}
+
+/** The last segment of a pointer, as a name that may be a component's. */
+export function componentName(service: string, name: string): string {
+  return `${service}.${name.replaceAll(/[^A-Za-z0-9._-]/g, '_')}`
+}
