@@ -4,10 +4,11 @@
  * By a sequencer behind the commit, by a counter in the transaction, or by a log that commits together what arrives
  * together; beside the same transaction that tells of nothing.
  */
+import type { WriterResult } from './harness/log-writes.ts'
 import { loadCore, startProcess } from './harness/measured-process.ts'
 import { findPostgres, type Postgres, startPostgres } from './harness/postgres.ts'
 import { type Prepared, type Question, ratio, type Setting, type Variant } from './harness/question.ts'
-import type { WriterOptions, WriterResult } from './programs/postgres-writer.ts'
+import type { WriterOptions } from './programs/postgres-writer.ts'
 
 const program = new URL('./programs/postgres-writer.ts', import.meta.url)
 const connections = 64

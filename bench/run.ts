@@ -29,10 +29,11 @@ import { question as postgres } from './postgres.ts'
 import { question as postgresSize } from './postgres-size.ts'
 import { question as relay } from './relay.ts'
 import { question as replica } from './replica.ts'
+import { question as sqliteSize } from './sqlite-size.ts'
 
 const onPostgres: readonly Question[] = findPostgres() === undefined ? [] : [postgres, postgresSize]
 const questions: readonly Question[] = [
-  ...[patch, latency, relay, catchUp, memory, replica, changeCost, feedPage],
+  ...[patch, latency, relay, catchUp, memory, replica, changeCost, feedPage, sqliteSize],
   ...onPostgres,
   ...[liveFanOut, liveFanOutToMany, liveLatency, liveStorm, liveMemory],
 ]
