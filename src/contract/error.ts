@@ -19,6 +19,7 @@ export interface ErrorEntry {
 /** Every code; docs/errors.md says of each what it means and what to do. */
 export type ErrorCode =
   | 'invalid-path'
+  | 'invalid-request'
   | 'invalid-topic'
   | 'invalid-position'
   | 'invalid-query'
@@ -79,6 +80,7 @@ export type ErrorCode =
 /** Every code with what the edges need to know about it. */
 export const errorCodes: Readonly<Record<ErrorCode, ErrorEntry>> = {
   'invalid-path': { status: 400, retry: false, title: 'The path cannot name a resource' },
+  'invalid-request': { status: 400, retry: false, title: 'The request cannot be passed on' },
   'invalid-topic': { status: 400, retry: false, title: 'The topic does not come from a path' },
   'invalid-position': { status: 400, retry: false, title: 'The position or marker cannot be read' },
   'invalid-query': { status: 400, retry: false, title: 'A query parameter cannot be used' },
