@@ -36,6 +36,8 @@ export interface Copy {
   readonly tombstones: Map<string, Tombstone>
   put(id: string, version: number, state: JsonObject): void
   remove(id: string): void
+  /** Forgets everything. */
+  clear(): void
   /** What fulfils the conditions, by way of an index where there is one. */
   where(where: Where): Iterable<[string, JsonObject]>
   /** Begins to collect what a baseline brings, beside what is shown; one at a time. */
@@ -92,6 +94,11 @@ export function createCopy(): Copy {
     remove(id) {
       states.delete(id)
       versions.delete(id)
+    },
+    clear() {
+      states.clear()
+      versions.clear()
+      copy.tombstones.clear()
     },
     *where(where) {
       for (const entry of states) if (matchesWhere(entry[1], where)) yield entry

@@ -7,6 +7,7 @@
 import type { DatabaseSync } from 'node:sqlite'
 import { isEqualJson, isLockstepError, type JsonObject, type LockstepError } from '../contract/index.ts'
 import { type Difference, type IncomingContent, maxTombstones } from './copy.ts'
+import { parseState } from './replica-map.ts'
 
 /** More differences are not told one by one. */
 const maxDifferences = 1_000
@@ -75,7 +76,7 @@ export class StoredContent implements IncomingContent {
     const gone = this.#findGone(isSameEpoch, seq)
     const changed = this.#findChanged(isSameEpoch, dropped)
     copy.show(this.generation)
-    for (const { id, version, state } of kept) copy.put(id, version, JSON.parse(state) as JsonObject)
+    for (const { id, version, state } of kept) copy.put(id, version, parseState(state))
     for (const id of dropped) copy.remove(id)
     const isMany = gone === 'many' || changed === 'many' || gone.length + changed.length > maxDifferences
     return isMany ? 'many' : [...gone, ...changed]
@@ -118,7 +119,7 @@ export class StoredContent implements IncomingContent {
       tombstones.delete(id)
       tombstones.set(id, { version, seq, exact: false })
       if (++count > maxDifferences) continue
-      const previous = JSON.parse(state) as JsonObject
+      const previous = parseState(state)
       gone.push({ id, event: 'deleted', version, state: undefined, previous, changes: undefined })
     }
     return count > maxDifferences ? 'many' : gone
@@ -134,8 +135,8 @@ export class StoredContent implements IncomingContent {
     for (const row of statement.iterate(this.#copy.generation, this.generation)) {
       const { id, version, state: text, heldVersion, heldState } = row as unknown as Pair
       if (dropped.has(id) || (isSameEpoch && version < (heldVersion ?? 0))) continue
-      const state = JSON.parse(text) as JsonObject
-      const previous = heldState === null ? undefined : (JSON.parse(heldState) as JsonObject)
+      const state = parseState(text)
+      const previous = heldState === null ? undefined : parseState(heldState)
       if (previous !== undefined && isEqualJson(previous, state)) continue
       if (changed.length === maxDifferences) return 'many'
       const event = previous === undefined ? 'created' : 'modified'

@@ -33,6 +33,8 @@ export class StoredCopy implements Copy {
   #revision = 0
   #cachedChars = 0
   #incoming: StoredContent | undefined
+  /** The generation that the file says is shown. */
+  #savedGeneration = 0
   #lastGeneration = 0
   #rows!: StoredRows
   readonly #unsaved = new UnsavedEntries()
@@ -48,7 +50,7 @@ export class StoredCopy implements Copy {
   /** Becomes what another database holds. Maps that were given out show it from then on. */
   open({ database, generation, lastGeneration, size, tombstones }: OpenedDatabase): void {
     this.#rows = new StoredRows(database)
-    this.generation = generation
+    this.generation = this.#savedGeneration = generation
     this.#lastGeneration = lastGeneration
     this.size = size
     this.#empty()
@@ -71,6 +73,12 @@ export class StoredCopy implements Copy {
     return this.#unsaved.size
   }
 
+  /** Does the file hold something else than the copy? */
+  get isChanged(): boolean {
+    const isOther = this.generation !== this.#savedGeneration
+    return isOther || this.#unsaved.size > 0 || this.tombstones.changed.size > 0
+  }
+
   put(id: string, version: number, state: JsonObject): void {
     if (!this.has(id)) this.size++
     const entry = { version, text: JSON.stringify(state), state }
@@ -85,6 +93,14 @@ export class StoredCopy implements Copy {
     this.#unsaved.set(id, undefined)
     this.#forget(id)
     this.#revision++
+  }
+
+  /** The file keeps what it holds until there is something better. */
+  clear(): void {
+    this.generation = ++this.#lastGeneration
+    this.size = 0
+    this.tombstones.clear()
+    this.#empty()
   }
 
   beginContent(): IncomingContent {
@@ -158,12 +174,15 @@ export class StoredCopy implements Copy {
       this.#rows.write(this.generation, this.#unsaved, this.tombstones)
       this.#rows.move(place, this.generation, this.size)
     })
+    this.#savedGeneration = this.generation
     this.#unsaved.clear()
     this.tombstones.changed.clear()
   }
 
   /** Deletes some rows of generations that are not shown any more. Errors: `replica-failed`. */
   sweep(): void {
+    // What a start would show stays until the file says otherwise.
+    if (this.generation !== this.#savedGeneration) return
     const last = this.#incoming?.generation ?? Number.MAX_SAFE_INTEGER
     this.transact(() => {
       this.hasRest = this.#rows.sweep(0, this.generation) || this.#rows.sweep(this.generation, last)

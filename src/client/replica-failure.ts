@@ -17,6 +17,11 @@ const codes = {
 export function isDamage(error: unknown): boolean {
   const { cause, message } = (error ?? {}) as { cause?: unknown; message?: unknown }
   if (error instanceof SyntaxError || cause instanceof SyntaxError) return true
+  // A number that JavaScript cannot hold is none that was written.
+  const isOutOfRange = [error, cause].some(
+    each => (each as { code?: unknown } | undefined)?.code === 'ERR_OUT_OF_RANGE',
+  )
+  if (isOutOfRange) return true
   const code = resultCode(error)
   return code === codes.corrupt || (code === codes.error && /malformed JSON/.test(String(message)))
 }

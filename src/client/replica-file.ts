@@ -41,18 +41,21 @@ export function openReplicaFile(target: ReplicaTarget): ReplicaFile {
 }
 
 export class ReplicaFile {
+  /** As the application has named it. */
   readonly file: string
   /** What the application should know of the opening. */
   notice: LockstepError | undefined
   readonly #target: ReplicaTarget
   readonly #modules: Modules
+  /** Where it lies, whatever links lead there: what lies beside it is shared by all who open it. */
+  #place: string
   #opened: OpenedDatabase | undefined
   #database: DatabaseSync | undefined
   #lock: DatabaseSync | undefined
   #isRenewed = false
 
   constructor(target: ReplicaTarget, modules: Modules) {
-    this.file = target.file
+    this.file = this.#place = target.file
     this.#target = target
     this.#modules = modules
   }
@@ -65,10 +68,13 @@ export class ReplicaFile {
   /** Once. Errors: as {@link openReplicaFile}. */
   open(): void {
     const { fs, path } = this.#modules
-    const isThere = fs.statSync(this.file, { throwIfNoEntry: false })?.isFile() === true
-    const wasOurs = fs.existsSync(`${this.file}-lock`)
+    let [isThere, wasOurs] = [false, false]
     try {
+      isThere = fs.statSync(this.file, { throwIfNoEntry: false })?.isFile() === true
       fs.mkdirSync(path.dirname(this.file), { recursive: true })
+      this.#place = this.#resolve(this.file)
+      wasOurs = fs.existsSync(`${this.#place}-lock`)
+      this.#checkNames()
       this.#openLock()
       this.#openFile()
     } catch (error) {
@@ -81,7 +87,7 @@ export class ReplicaFile {
         const isLocked = this.#lock !== undefined
         this.close()
         // Left behind, it would say of somebody else's file that it was ours.
-        if (isLocked && !wasOurs) fs.rmSync(`${this.file}-lock`, { force: true })
+        if (isLocked && !wasOurs) fs.rmSync(`${this.#place}-lock`, { force: true })
         throw this.#refusal(error)
       }
     }
@@ -121,9 +127,9 @@ export class ReplicaFile {
 
   #openFile(): void {
     const { sqlite, fs } = this.#modules
-    this.#database = new sqlite.DatabaseSync(this.file, { timeout: blockingTimeoutMs })
+    this.#database = new sqlite.DatabaseSync(this.#place, { timeout: blockingTimeoutMs })
     this.#opened = prepareDatabase(this.#database, this.#target)
-    if (fs.statSync(this.file).size > maxCheckedBytes) return
+    if (fs.statSync(this.#place).size > maxCheckedBytes) return
     const found = this.#database.prepare('PRAGMA quick_check(1)').get()?.['quick_check']
     if (found !== 'ok') throw damageOf(String(found))
   }
@@ -156,16 +162,39 @@ export class ReplicaFile {
   /** Without a log beside it the file is whole, and is read as it is: in a folder that cannot be written it would not open. */
   #readableUrl(): string {
     const { fs, path, url } = this.#modules
-    const { href } = url.pathToFileURL(path.resolve(this.file))
-    return fs.existsSync(`${this.file}-wal`) ? href : `${href}?immutable=1`
+    const { href } = url.pathToFileURL(path.resolve(this.#place))
+    return fs.existsSync(`${this.#place}-wal`) ? href : `${href}?immutable=1`
+  }
+
+  /** Follows symbolic links, also to where no file is yet. */
+  #resolve(file: string): string {
+    const { fs, path } = this.#modules
+    try {
+      return fs.realpathSync.native(file)
+    } catch (error) {
+      if ((error as { code?: unknown }).code !== 'ENOENT') throw error
+    }
+    const place = path.join(fs.realpathSync.native(path.dirname(file)), path.basename(file))
+    const isLink = fs.lstatSync(place, { throwIfNoEntry: false })?.isSymbolicLink() === true
+    return isLink ? this.#resolve(path.resolve(path.dirname(place), fs.readlinkSync(place))) : place
+  }
+
+  /** SQLite finds its log by the name: under another one it would not see what the log holds. */
+  #checkNames(): void {
+    const stat = this.#modules.fs.statSync(this.#place, { throwIfNoEntry: false })
+    if (stat?.isFile() !== true || stat.nlink < 2) return
+    throw new LockstepError(
+      'invalid-option',
+      `The file ${quote(this.file, 200)} has ${stat.nlink} names (hard links), under which it could be written twice at once. Give the replica a file of its own; a copy of this one will do.`,
+    )
   }
 
   #setAside(): string {
     const { fs } = this.#modules
-    const aside = `${this.file}.damaged`
+    const aside = `${this.#place}.damaged`
     for (const part of ['', '-wal', '-shm']) {
       fs.rmSync(aside + part, { force: true })
-      if (fs.existsSync(this.file + part)) fs.renameSync(this.file + part, aside + part)
+      if (fs.existsSync(this.#place + part)) fs.renameSync(this.#place + part, aside + part)
     }
     return aside
   }
@@ -174,7 +203,7 @@ export class ReplicaFile {
   #looksOurs(): boolean {
     const { fs } = this.#modules
     const head = Buffer.alloc(100)
-    const handle = fs.openSync(this.file, 'r')
+    const handle = fs.openSync(this.#place, 'r')
     fs.readSync(handle, head, 0, head.length, 0)
     fs.closeSync(handle)
     return head.every(byte => byte === 0) || head.readUInt32BE(68) === applicationId
@@ -182,7 +211,7 @@ export class ReplicaFile {
 
   /** Holds a lock that ends with the process, however it ends. Readers of the file itself are not kept out. */
   #openLock(): void {
-    this.#lock = new this.#modules.sqlite.DatabaseSync(`${this.file}-lock`, { timeout: 0 })
+    this.#lock = new this.#modules.sqlite.DatabaseSync(`${this.#place}-lock`, { timeout: 0 })
     try {
       this.#lock.exec('PRAGMA locking_mode = EXCLUSIVE; BEGIN EXCLUSIVE')
     } catch (error) {

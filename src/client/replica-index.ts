@@ -50,13 +50,22 @@ export function narrowRows(where: Where): Narrowing {
 /** What may stand there where the condition holds, as `json_extract` gives it; `undefined` where that is not to be listed. */
 function candidatesOf({ operator, operands }: Condition): readonly Value[] | undefined {
   if (operator !== 'eq' && operator !== 'in') return undefined
-  if (!operands.every(operand => operand.isWellFormed() && !operand.includes('\0'))) return undefined
+  if (!operands.every(isSayable)) return undefined
   const candidates = operands.flatMap((operand): Value[] => {
     if (isNumberText(operand)) return [operand, Number(operand)]
     if (operand === 'null') return [operand, null]
     return operand === 'true' || operand === 'false' ? [operand, Number(operand === 'true')] : [operand]
   })
   return [...new Set(candidates)]
+}
+
+/** Does SQLite compare it as JavaScript does? It keeps whole numbers of 64 bits, and reads others less exactly. */
+function isSayable(operand: string): boolean {
+  if (!operand.isWellFormed() || operand.includes('\0')) return false
+  if (!isNumberText(operand)) return true
+  const value = Number(operand)
+  const isShort = Math.abs(value) < 1e15 && Math.abs(value) > 1e-15 && Number(value.toPrecision(15)) === value
+  return Number.isSafeInteger(value) || isShort
 }
 
 /** The SQL of a member, as an index has it; `undefined` where SQLite cannot be told of it. */
@@ -83,7 +92,9 @@ export function readIndex(text: string): { readonly name: string; readonly sql: 
     if (sql === undefined)
       throw refuse('quotes, backslashes and control characters cannot be in a name here.')
     if (name.length > maxIndexChars) throw refuse(`it has over ${maxIndexChars} characters.`)
-    return { name: indexPrefix + name, sql }
+    // To SQLite "Name" and "name" are one name; this is another way to write the same path.
+    const distinct = name.replace(/[A-Z]/g, letter => `%${letter.charCodeAt(0).toString(16)}`)
+    return { name: indexPrefix + distinct, sql }
   } catch (error) {
     throw isLockstepError(error, 'invalid-query') ? refuse(error.message) : error
   }

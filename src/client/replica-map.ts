@@ -1,6 +1,7 @@
 /** The maps of a copy that lies in a file: states and versions as they are asked for, deletions in memory. */
 import type { JsonObject } from '../contract/index.ts'
 import type { Tombstone } from './copy.ts'
+import { damageOf } from './replica-failure.ts'
 
 /** A resource as the file has it; the state is parsed when it is looked at. */
 export interface Entry {
@@ -10,8 +11,15 @@ export interface Entry {
 }
 
 export function stateOf(entry: Entry): JsonObject {
-  entry.state ??= JSON.parse(entry.text) as JsonObject
+  entry.state ??= parseState(entry.text)
   return entry.state
+}
+
+/** Errors: those of JSON.parse and others, which are damage of the file. */
+export function parseState(text: string): JsonObject {
+  const state: unknown = JSON.parse(text)
+  if (typeof state === 'object' && state !== null && !Array.isArray(state)) return state as JsonObject
+  throw damageOf('a state in it is no JSON object')
 }
 
 interface EntrySource {

@@ -1,7 +1,8 @@
 /** The rows of a replica's database: the statements that read and write them. Errors: those of SQLite. */
 import type { DatabaseSync, StatementSync } from 'node:sqlite'
-import type { Where } from '../contract/index.ts'
+import { quote, type Where } from '../contract/index.ts'
 import type { StoredPlace } from './replica-database.ts'
+import { damageOf } from './replica-failure.ts'
 import { narrowRows } from './replica-index.ts'
 import type { Entry, TrackedTombstones } from './replica-map.ts'
 import type { UnsavedEntries } from './replica-unsaved.ts'
@@ -49,7 +50,7 @@ export class StoredRows {
 
   find(generation: number, id: string): Entry | undefined {
     const row = this.#find.get(generation, id) as unknown as Row | undefined
-    return row && { version: row.version, text: row.state, state: undefined }
+    return row && toEntry(id, row)
   }
 
   /** Reads what may fulfil the conditions, by way of an index where there is one. */
@@ -61,7 +62,7 @@ export class StoredRows {
     const statement = this.database.prepare(`${selects.join(' UNION ALL ')} ORDER BY id LIMIT ${pageSize}`)
     return (generation, after) => {
       const rows = statement.all(generation, after, ...values) as unknown as Row[]
-      return rows.map(({ id, version, state: text }) => [id, { version, text, state: undefined }])
+      return rows.map(row => [row.id, toEntry(row.id, row)])
     }
   }
 
@@ -96,4 +97,11 @@ export class StoredRows {
   sweep(above: number, below: number): boolean {
     return this.#sweep.run(above, below).changes !== 0
   }
+}
+
+/** A damaged row may hold anything. */
+function toEntry(id: string, { version, state }: Row): Entry {
+  if (typeof id === 'string' && Number.isSafeInteger(version) && typeof state === 'string')
+    return { version, text: state, state: undefined }
+  throw damageOf(`the row of ${quote(id)} is none that was written`)
 }

@@ -148,14 +148,15 @@ export class Replica {
   }
 
   #isDue(): boolean {
-    return this.copy.hasRest || this.copy.unsaved > 0 || this.#formatPlace() !== this.#saved
+    if (this.#data?.epoch === undefined) return false
+    return this.copy.hasRest || this.copy.isChanged || this.#formatPlace(this.#data) !== this.#saved
   }
 
   #saveNow(isProbe: boolean): void {
     const data = this.#data
     if (data?.epoch === undefined) return
-    const text = this.#formatPlace()
-    if (text === this.#saved && this.copy.unsaved === 0 && !isProbe) return
+    const text = this.#formatPlace(data)
+    if (text === this.#saved && !this.copy.isChanged && !isProbe) return
     const { epoch, position, cursor, ahead, confirmedAt } = data
     const confirmedMs = confirmedAt === undefined ? undefined : Date.now() - (this.#clock.now() - confirmedAt)
     this.copy.save({ epoch, position, cursor, ahead, confirmedMs, texts: this.texts })
@@ -163,9 +164,7 @@ export class Replica {
     this.#hasFailed = false
   }
 
-  #formatPlace(): string {
-    if (this.#data?.epoch === undefined) return ''
-    const { epoch, position, cursor, ahead, confirmedAt } = this.#data
+  #formatPlace({ epoch, position, cursor, ahead, confirmedAt }: FollowerData): string {
     return JSON.stringify([epoch, position, cursor, ahead, confirmedAt, this.texts])
   }
 

@@ -104,6 +104,50 @@ for (const [kind, count, chars] of [
   })
 }
 
+test('a row that cannot be read is damage, whoever meets it first: a look of the application, or a change', async () => {
+  await using stage = await open()
+  const rows: readonly [column: string, value: string | bigint | Uint8Array][] = [
+    ['state', '{"id":"bob"'],
+    ['state', '[1]'],
+    ['state', 'null'],
+    ['state', new Uint8Array([1, 2])],
+    ['version', 'one'],
+    ['version', 2n ** 60n],
+  ]
+  const looks: readonly ((people: CollectionFollower<JsonObject>) => unknown)[] = [
+    people => people.state.get('bob'),
+    people => [...people.state.values()],
+    people => [...people.where({ name: 'bob' })],
+    people => people.versionOf('bob') === 1 && people.state.get('bob'),
+    () => {},
+  ]
+  let age = 0
+  for (const [column, value] of rows) {
+    for (const look of looks) {
+      const file = newFile()
+      await fill(stage, file)
+      const database = new DatabaseSync(file)
+      database.prepare(`UPDATE lockstep_row SET ${column} = ? WHERE id = 'bob'`).run(value)
+      database.close()
+      stage.reports.all.length = 0
+      const { people, connection } = await follow(stage, file)
+      await live(people)
+      try {
+        await look(people)
+      } catch (error) {
+        assert.equal(refusal(() => assert.fail(error as Error)).code, 'replica-failed')
+      }
+      await people.atLeast(await stage.write('PATCH', 'bob', { age: ++age }))
+      await stage.reports.stage('replica')
+      await live(people)
+      assert.deepEqual([...people.state.keys()], ['ann', 'bob', 'eve'])
+      assert.equal(people.state.get('bob')?.['name'], 'bob')
+      await connection.close()
+      assert.equal(damageReports(stage).length, 1, `${column} ${value}: ${damageReports(stage).join('\n')}`)
+    }
+  }
+})
+
 test('damage that comes while the follower is live begins the copy anew, and no call is lost', async () => {
   await using stage = await open()
   await addPeople(stage, 2_100, 9_000)

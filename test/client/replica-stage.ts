@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after } from 'node:test'
 import { createMemoryHub, type MemoryHub } from '../../src/broker/memory.ts'
-import { type Connection, connect } from '../../src/client/connection.ts'
+import { type Connection, type ConnectOptions, connect } from '../../src/client/connection.ts'
 import type { CollectionFollower, Follower } from '../../src/client/follower.ts'
 import type { ReplicaOptions } from '../../src/client/replica.ts'
 import { isLockstepError, type JsonObject } from '../../src/contract/index.ts'
@@ -23,7 +23,7 @@ export interface Stage extends AsyncDisposable {
   readonly requests: string[]
   isDown: boolean
   /** A connection of its own, as of another process. */
-  connect(api?: string): Promise<Connection>
+  connect(api?: string, options?: Partial<ConnectOptions>): Promise<Connection>
   write(method: string, id: string, body?: object): Promise<string>
 }
 
@@ -37,7 +37,7 @@ export async function open({ logKind = 'memory' as 'memory' | 'sqlite' } = {}): 
     reports,
     requests: [],
     isDown: false,
-    async connect(api = 'http://service.test') {
+    async connect(api = 'http://service.test', options = {}) {
       const connection = await connect({
         api,
         broker: hub.connect(),
@@ -49,6 +49,7 @@ export async function open({ logKind = 'memory' as 'memory' | 'sqlite' } = {}): 
           if (stage.isDown) throw new Error('down')
           return await service.service.fetch(request)
         },
+        ...options,
       })
       connections.push(connection)
       return connection

@@ -1,13 +1,16 @@
 /** Followers that keep their copy in a file: PROTOCOL.md 6.9. */
 import assert from 'node:assert/strict'
-import { existsSync, readFileSync, writeFileSync } from 'node:fs'
-import { join } from 'node:path'
+import { existsSync, linkSync, mkdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
+import { dirname, join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import { test } from 'node:test'
+import { systemClock } from '../../src/client/clock.ts'
 import type { Conditions } from '../../src/client/conditions.ts'
 import type { Connection } from '../../src/client/connection.ts'
 import type { CollectionFollower, ResourceFollower } from '../../src/client/follower.ts'
 import type { JsonObject } from '../../src/contract/index.ts'
+import { createRandom } from '../support/random.ts'
+import { people as resource } from '../support/service.ts'
 import { fill, folder, follow, live, newFile, open, refusal } from './replica-stage.ts'
 
 test('after a restart the copy is there at once with its age, and only what was missed is asked for', async () => {
@@ -247,6 +250,128 @@ test('a file has one follower at a time', async () => {
   await live(people)
   await connection.close()
   other.follow('/people', { replica: file }).close()
+})
+
+test('links lead to the same file, which has one follower at a time', {
+  skip: process.platform === 'win32' && 'links need a right there',
+}, async () => {
+  await using stage = await open()
+  const [file, link, later] = [newFile(), newFile(), newFile()]
+  for (const name of [file, link, later]) mkdirSync(dirname(name))
+  symlinkSync(file, link)
+  const { people, connection } = await follow(stage, link)
+  await live(people)
+  const other = await stage.connect()
+  assert.match(
+    refusal(() => other.follow('/people', { replica: file })).message,
+    /in use by another follower/,
+  )
+  assert.deepEqual([existsSync(file), existsSync(`${link}-lock`)], [true, false])
+  symlinkSync(dirname(file), `${later}.folder`)
+  const throughFolder = join(`${later}.folder`, 'copy.db')
+  assert.equal(refusal(() => other.follow('/people', { replica: throughFolder })).code, 'replica-failed')
+  await connection.close()
+  linkSync(file, later)
+  const error = refusal(() => other.follow('/people', { replica: file }))
+  assert.deepEqual([error.code, /has 2 names \(hard links\)/.test(error.message)], ['invalid-option', true])
+  rmSync(later)
+  symlinkSync(later, later)
+  assert.equal(refusal(() => other.follow('/people', { replica: later })).code, 'replica-failed')
+  const again = other.follow('/people', { replica: throughFolder }) as CollectionFollower<JsonObject>
+  assert.equal(again.state.size, 3)
+})
+
+test('a new baseline is in the file, also where nothing but the baseline is new', async () => {
+  await using stage = await open()
+  const file = newFile()
+  // What is confirmed at one moment has one place: only the baseline itself is to be written.
+  const connection = await stage.connect(undefined, { clock: { ...systemClock, now: () => 5 } })
+  const people = connection.follow('/people', { replica: file })
+  await live(people)
+  const generations = (): unknown => {
+    const database = new DatabaseSync(file, { readOnly: true })
+    const row = database
+      .prepare('SELECT generation, (SELECT max(generation) FROM lockstep_row) AS last FROM lockstep_about')
+      .get()!
+    database.close()
+    return [row['generation'], row['last']]
+  }
+  await people.refresh()
+  await connection.close()
+  assert.deepEqual(generations(), [3, 3])
+  stage.isDown = true
+  const { people: again } = await follow(stage, file)
+  assert.equal(again.state.size, 3)
+})
+
+test('members whose names differ in case only have an index each', async () => {
+  await using stage = await open()
+  const file = newFile()
+  await stage.write('POST', '', { id: 'odd', name: 'odd', Name: 'Odd' })
+  for (const indexes of [['name', 'Name', 'é', 'É'], ['Name'], ['name', 'Name']]) {
+    const { people, connection } = await follow(stage, { file, indexes })
+    await live(people)
+    for (const conditions of [{ name: 'odd' }, { Name: 'Odd' }] as Conditions[])
+      assert.deepEqual(
+        [...people.where(conditions)].map(({ id }) => id),
+        ['odd'],
+      )
+    assert.equal([...people.where({ Name: 'odd' })].length, 0)
+    await connection.close()
+    const database = new DatabaseSync(file, { readOnly: true })
+    const made = database
+      .prepare("SELECT sql FROM sqlite_schema WHERE type = 'index' AND sql IS NOT NULL")
+      .all()
+    database.close()
+    assert.deepEqual(made.map(({ sql }) => /\$\."(.*)"'/.exec(String(sql))![1]).sort(), indexes.toSorted())
+  }
+})
+
+test('numbers of every size are found as in memory, with an index and without one', async () => {
+  await using stage = await open()
+  const random = createRandom(7)
+  const bits = new DataView(new ArrayBuffer(8))
+  const numbers = [
+    0,
+    -0,
+    1,
+    1.5,
+    0.1 + 0.2,
+    1e15,
+    1e21,
+    1e22,
+    5e-324,
+    1e-7,
+    2 ** 53,
+    2 ** 53 - 1,
+    2 ** 60,
+    -(2 ** 60),
+  ]
+  numbers.push(2 ** 62, 2 ** 63 - 1_024, 2 ** 63, 2 ** 64, Number.MAX_VALUE, 1_152_921_504_606_847_000)
+  while (numbers.length < 400) {
+    bits.setUint32(0, random.below(2 ** 32))
+    bits.setUint32(4, random.below(2 ** 32))
+    const value = [bits.getFloat64(0), random.below(1e9) / 1e4, random.below(2 ** 31) * 2 ** 31][
+      numbers.length % 3
+    ]!
+    if (Number.isFinite(value)) numbers.push(value)
+  }
+  const texts = ['\ud800', 'a\udfff', '\ufffd', '1', '']
+  await stage.service.service.transaction(async tx => {
+    for (const [index, v] of [...numbers, ...texts].entries())
+      await tx.put(resource, `n${index}`, { name: 'n', v } as JsonObject as never)
+  })
+  const { people } = await follow(stage, { file: newFile(), indexes: ['v'] })
+  const { people: plain } = await follow(stage, newFile())
+  const held = (await stage.connect()).follow('/people') as CollectionFollower<JsonObject>
+  await Promise.all([people, plain, held].map(live))
+  const find = (follower: CollectionFollower<JsonObject>, v: string | number): unknown =>
+    [...follower.where({ v })].map(({ id }) => id).sort()
+  for (const v of [...numbers, ...texts]) {
+    const expected = find(held, v)
+    assert.notDeepEqual(expected, [], String(v))
+    assert.deepEqual([find(people, v), find(plain, v)], [expected, expected], String(v))
+  }
 })
 
 test('a file that cannot be written for a while is reported once and written later; the copy goes on', async () => {
