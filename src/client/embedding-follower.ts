@@ -77,6 +77,7 @@ export class EmbeddingFollower {
       onTexts: texts => {
         if (options.view.learn(texts)) this.#showAll()
       },
+      onClose: () => this.#close(),
     })
     this.#base.on('change', change => this.#take(change))
     this.#base.on('status', () => this.#tellStatus())
@@ -196,6 +197,7 @@ export class EmbeddingFollower {
         onTexts: texts => {
           if (this.#embedding?.learn(url, texts) && selection.place !== undefined) this.#showAll()
         },
+        onBroken: () => this.#close(),
       })
       this.#selections.push(selection)
       collections.set(url, { selection, view: new View({ lang }) })

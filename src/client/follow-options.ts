@@ -91,7 +91,8 @@ function readPath(name: string): void {
 /** How long a call may wait. Errors: `invalid-option`. */
 export function readTimeout(call: string, options: WaitOptions): number {
   checkOptions(call, options, waitNames)
-  return checkCount('timeoutMs', options.timeoutMs ?? waitMs, { max: maxTimerMs })
+  const { timeoutMs = waitMs } = options
+  return checkCount('timeoutMs', timeoutMs, { max: maxTimerMs })
 }
 
 /**
@@ -121,7 +122,7 @@ function isMarker(value: unknown): value is Marker {
       (position: Partial<Position> | null) =>
         typeof position?.stream === 'string' &&
         typeof position.epoch === 'string' &&
-        typeof position.seq === 'number',
+        Number.isSafeInteger(position.seq),
     )
   )
 }

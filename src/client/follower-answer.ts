@@ -103,6 +103,8 @@ export function takeItems(
   m.attempts = 0
   const incoming = begun ?? beginContent(m, page, question, isOld)
   m.incoming = incoming
+  // A later page is of a later moment, and may hold what the position does not claim.
+  incoming.ahead = Math.max(incoming.ahead, page.seq)
   const failure = incoming.content.add(page.items)
   if (failure !== undefined) {
     m.incoming = undefined
@@ -122,7 +124,7 @@ function beginContent(
   isOld: boolean,
 ): Incoming {
   const content = copy.beginContent()
-  return { epoch, seq, isOld, sentAt, certain, claim, serial, next: undefined, content }
+  return { epoch, seq, isOld, ahead: seq, sentAt, certain, claim, serial, next: undefined, content }
 }
 
 /** The baseline is whole: it becomes the copy. */
@@ -131,6 +133,7 @@ function install(step: Step, incoming: Incoming): void {
   m.incoming = undefined
   m.queue = undefined
   adopt(step, incoming, isSameEpoch => incoming.content.install(incoming.seq, isSameEpoch))
+  m.ahead = Math.max(m.ahead, incoming.ahead)
   finishBaseline(step, incoming)
 }
 

@@ -42,6 +42,9 @@ export const followerLimits = {
   maxWaits: 10_000,
   /** Changes per page of the feed; who is further behind asks for latest states only. */
   feedPage: 1_000,
+  /** A follower in which something throws begins anew, so often within such a time; the next time it closes. */
+  maxFaults: 3,
+  faultsMs: 60_000,
 } as const
 
 /** `nested` is a collection below a resource: it hears a part of its stream only, so holes in the numbers say nothing. */
@@ -144,7 +147,7 @@ export type FollowerEvent =
       readonly timeoutMs: number
     }
   | { readonly type: 'tick' }
-  /** What was held is no more: all begins anew. */
+  /** What was held is no more, or cannot be relied on: all begins anew. */
   | { readonly type: 'lost' }
   | { readonly type: 'close' }
 
@@ -186,6 +189,8 @@ export interface Incoming extends Origin {
   readonly serial: number
   /** Older than the copy, but the API insists. */
   readonly isOld: boolean
+  /** The highest number that a page of it may hold effects of. */
+  ahead: number
   next: string | undefined
   readonly content: IncomingContent
 }

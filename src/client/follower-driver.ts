@@ -1,7 +1,9 @@
 /**
  * Runs a follower's machine: brings it events, the time and answers, and does what it wants done.
  *
- * It decides nothing. Events that come while effects are being carried out wait for their turn. PROTOCOL.md §6.
+ * It decides nothing. Events that come while effects are being carried out wait for their turn. Whatever throws in a
+ * step or an effect leaves a machine that cannot be relied on: it begins anew, and closes where that does not help.
+ * PROTOCOL.md §6.
  */
 import {
   followerChannel,
@@ -21,6 +23,7 @@ import {
   type FollowerData,
   type FollowerEvent,
   type FollowerStatus,
+  followerLimits as limits,
   never,
 } from './follower-data.ts'
 import { nextTick, stepFollower } from './follower-machine.ts'
@@ -50,7 +53,7 @@ export type FollowerCall =
 export interface FollowerListener {
   onChange(change: Change<JsonObject>): void
   onStatus(status: FollowerStatus): void
-  /** The replica cannot be used any more: the follower is to be closed. */
+  /** The follower cannot go on: it closes. */
   onBroken(): void
 }
 
@@ -68,6 +71,8 @@ export class FollowerDriver {
   #question: AbortController | undefined
   #token = 0
   #reported = ''
+  /** When something threw, the last few times. */
+  #faults: readonly number[] = []
   #clearTimer: (() => void) | undefined
   #timerAt = never
 
@@ -115,19 +120,31 @@ export class FollowerDriver {
     this.#events.push(event)
     if (this.#isRunning) return
     this.#isRunning = true
-    for (let next = this.#events.shift(); next !== undefined; next = this.#events.shift()) {
-      const effects: Effect[] = []
-      this.#try(() => this.#step(next, effects))
-      for (const effect of effects) this.#try(() => this.#perform(effect))
+    try {
+      for (let next = this.#events.shift(); next !== undefined; next = this.#events.shift()) this.#run(next)
+    } finally {
+      this.#isRunning = false
     }
-    this.#isRunning = false
     this.#setTimer()
     this.#keep()
   }
 
+  #run(event: FollowerEvent): void {
+    const effects: Effect[] = []
+    for (let next: FollowerEvent | undefined = event; next !== undefined; ) {
+      const current = next
+      // What mends a failed step comes before anything can look at what the step has left.
+      next = this.#try(current, () => this.#step(current, effects))
+    }
+    for (const effect of effects) {
+      const next = this.#try(event, () => this.#perform(effect))
+      if (next !== undefined) this.#events.unshift(next)
+    }
+  }
+
   #step(event: FollowerEvent, effects: Effect[]): void {
     const { clock, random } = this.#ports
-    if (event.type === 'lost') this.#replica!.renew()
+    if (event.type === 'lost' && this.#replica?.isLost) this.#replica.renew()
     stepFollower(this.data, this.#prepare(event), { now: clock.now(), random, effects })
   }
 
@@ -138,25 +155,34 @@ export class FollowerDriver {
     return error === undefined ? event : { type: 'failed', generation: event.generation, error }
   }
 
-  #try(action: () => void): void {
+  /** Does something; gives what must happen next where it throws. */
+  #try(event: FollowerEvent, action: () => void): FollowerEvent | undefined {
     try {
       action()
+      return undefined
     } catch (error) {
-      this.#fail(error)
+      // A follower that ends has nothing to mend.
+      if (event.type !== 'close') return this.#fail(error)
+      this.#report(error, 'follower')
+      return undefined
     }
   }
 
-  #fail(error: unknown): void {
-    if (this.#replica === undefined || !isLockstepError(error, 'replica-failed')) {
-      this.#report(error, 'follower')
-    } else if (this.#replica.isLost) {
-      // In the middle of a step: nothing else may happen before.
-      this.#events.unshift({ type: 'lost' })
-    } else {
-      this.#report(error, 'replica')
-      this.#replica.abandon()
-      this.#listener.onBroken()
+  #fail(error: unknown): FollowerEvent {
+    const isReplica = this.#replica !== undefined && isLockstepError(error, 'replica-failed')
+    if (isReplica && this.#replica?.isLost) return { type: 'lost' }
+    this.#report(error, isReplica ? 'replica' : 'follower')
+    if (!isReplica) {
+      const now = this.#ports.clock.now()
+      this.#faults = [...this.#faults.filter(at => now - at < limits.faultsMs), now]
+      if (this.#faults.length <= limits.maxFaults) return { type: 'lost' }
+      this.#report(tooManyFaults(this.#target.path, error), 'follower')
     }
+    // The file keeps the last moment that was whole.
+    this.#replica?.abandon()
+    // Not at once: it may be that the follower is just being made.
+    queueMicrotask(() => this.#listener.onBroken())
+    return { type: 'close' }
   }
 
   #loseCopy(): void {
@@ -303,6 +329,14 @@ export class FollowerDriver {
   #report(error: unknown, stage: string): void {
     this.#ports.onError(error, { stage })
   }
+}
+
+function tooManyFaults(path: string, cause: unknown): LockstepError {
+  return new LockstepError(
+    'internal',
+    `The follower of ${path} failed ${limits.maxFaults + 1} times within ${limits.faultsMs / 1_000} s and was closed: ${cause instanceof Error ? cause.message : String(cause)}. Look at the error before this one, report it where it is ours, and follow again.`,
+    { cause },
+  )
 }
 
 function toLockstepError(reason: unknown): LockstepError {

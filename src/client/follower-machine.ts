@@ -318,6 +318,7 @@ function fallSilent(step: Step): void {
 /** The copy is lost, whatever was being done with it: as at first, but the source stays, and who waits goes on waiting. */
 function beginAnew(step: Step): void {
   const { m, effects } = step
+  m.copy.clear()
   const lostEpoch = m.epoch ?? m.lostEpoch
   Object.assign(m, { epoch: undefined, lostEpoch, position: 0, cursor: 0, confirmedAt: undefined })
   m.question = m.incoming = m.queue = m.pushed = undefined
@@ -328,6 +329,9 @@ function beginAnew(step: Step): void {
   if (m.isOrdered) {
     effects.push({ type: 'unlisten' })
     loseSource(step)
+  } else if (!m.isSourceUp) {
+    // It may be that it was never opened.
+    effects.push({ type: 'listen', after: undefined })
   }
   enter(step, 'connecting')
   ask(step)

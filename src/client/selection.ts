@@ -34,6 +34,8 @@ export interface SelectionListener {
   onKnown(ids: readonly string[]): void
   onStatus(): void
   onTexts(texts: Texts): void
+  /** It cannot go on, and closes. */
+  onBroken(): void
 }
 
 export class Selection {
@@ -69,7 +71,7 @@ export class Selection {
         if (change.event === 'refreshed' || wanted !== undefined) listener.onChange(change)
       },
       onStatus: listener.onStatus,
-      onBroken() {},
+      onBroken: listener.onBroken,
     })
   }
 

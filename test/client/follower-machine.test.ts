@@ -423,6 +423,16 @@ test('a page of a baseline that is older than the first page is asked for again'
   assert.deepEqual([scene.m.position, scene.m.copy.states.size], [5, 2])
 })
 
+test('nothing older is taken than the latest page of a baseline, whose position is that of the first', () => {
+  const scene = new Scene().hear({ type: 'start', listenFirst: false }).items('e1:100', { a: [1] }, 'page2')
+  scene.items('e1:110', { z: [3] })
+  assert.deepEqual([scene.m.position, scene.m.ahead], [100, 110])
+  scene.take()
+  scene.call('refresh')
+  scene.wait(5_000).items('e1:105', { a: [1], z: [2] })
+  assert.deepEqual([scene.told(), scene.held()], [[], ['a@1 {"id":"a"}', 'z@3 {"id":"z"}']])
+})
+
 test('a page of a baseline is asked for again three times before all of it is', () => {
   const scene = new Scene().hear({ type: 'start', listenFirst: false }).items('e1:2', { a: [1] }, 'page2')
   for (let count = 0; count < 3; count++) {

@@ -90,6 +90,9 @@ test('refresh and atLeast refuse options that they do not know or cannot use', a
     [{ timeout: 5 }, /(refresh|atLeast) has no option "timeout"\. Known: timeoutMs/],
     [{ timeoutMs: '5' }, /timeoutMs is the text "5"/],
     [{ timeoutMs: -1 }, /timeoutMs is -1/],
+    [{ timeoutMs: Number.NaN }, /timeoutMs is NaN\. Give a whole number/],
+    [{ timeoutMs: null }, /timeoutMs is null\. Give a whole number/],
+    [null, /(refresh|atLeast) was given null where its options go/],
     [{ timeoutMs: 1e12 }, /timeoutMs is 1000000000000\. Give a whole number from 1 to 2147483647/],
     [5, /(refresh|atLeast) was given 5/],
   ] as const) {
