@@ -1,7 +1,14 @@
 /** What does a connected page that hears nothing take of the server's memory? */
 import { startLivePair } from './harness/live-server.ts'
 import { findNchan } from './harness/nchan.ts'
-import { type Claim, type Figures, type Prepared, type Question, ratio, type Setting } from './harness/question.ts'
+import {
+  type Claim,
+  type Figures,
+  type Prepared,
+  type Question,
+  ratio,
+  type Setting,
+} from './harness/question.ts'
 import type { PeerKind } from './programs/live-load.ts'
 
 const names = {

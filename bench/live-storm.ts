@@ -10,7 +10,14 @@ import { defineResource, openService } from 'lockstep/service'
 import { startLivePair } from './harness/live-server.ts'
 import { findNchan } from './harness/nchan.ts'
 import { createPerson, personSchema } from './harness/people.ts'
-import { type Claim, type Figures, type Prepared, type Question, ratio, type Setting } from './harness/question.ts'
+import {
+  type Claim,
+  type Figures,
+  type Prepared,
+  type Question,
+  ratio,
+  type Setting,
+} from './harness/question.ts'
 import type { PeerKind, StormResult } from './programs/live-load.ts'
 
 const missed = 50
@@ -91,12 +98,14 @@ async function fillLog(folder: string, changes: number): Promise<string> {
 async function measure({ quick, folder }: Setting, kind: PeerKind, file?: string): Promise<Figures> {
   await using pair = await startLivePair({ kind, file }, folder)
   const { server, load } = pair
-  await pair.connect(quick ? 100 : 1_000)
+  const pages = quick ? 100 : 1_000
+  await pair.connect(pages)
   const storms: Figures[] = []
   for (let count = 0; count < (quick ? 1 : 3); count++) {
+    await load.call('cutAll', { missed })
     const before = await server.cpuUs()
-    const { allMs, halfMs, loadBusy } = await load.call<StormResult>('storm', { missed })
-    const cpuUs = ((await server.cpuUs()) - before) / 1_000
+    const { allMs, halfMs, loadBusy } = await load.call<StormResult>('comeBack')
+    const cpuUs = ((await server.cpuUs()) - before) / pages
     storms.push({ allMs, halfMs, loadBusy, cpuUs })
   }
   storms.sort((a, b) => a['allMs']! - b['allMs']!)

@@ -112,7 +112,9 @@ async function isUp(child: ReturnType<typeof spawn>, port: number): Promise<void
 /** Of the process in user and kernel mode. */
 function readTicks(pid: number): number {
   // The name of the program, in parentheses, may hold spaces.
-  const fields = readFileSync(`/proc/${pid}/stat`, 'utf8').replace(/^.*\) /, '').split(' ')
+  const fields = readFileSync(`/proc/${pid}/stat`, 'utf8')
+    .replace(/^.*\) /, '')
+    .split(' ')
   return Number(fields[11]) + Number(fields[12])
 }
 

@@ -38,10 +38,11 @@ export function runProgram<Options>(main: (options: Options) => Promise<Started>
   process.once('message', (options: Options) => {
     main(options).then(({ ready, commands = {}, close }) => {
       process.on('message', ({ call, name, argument }: Call) => {
-        answer({ ...commands, cpu: readCpuTime, rss: readRss, close: close ?? (() => {}) }, name, argument).then(
-          value => send({ call, value }),
-          fail,
-        )
+        answer(
+          { ...commands, cpu: readCpuTime, rss: readRss, close: close ?? (() => {}) },
+          name,
+          argument,
+        ).then(value => send({ call, value }), fail)
       })
       send({ ready: ready ?? {} })
     }, fail)

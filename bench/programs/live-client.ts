@@ -25,7 +25,7 @@ let messageBytes = 100
 
 export class LiveClient implements Speaker {
   readonly index: number
-  readonly isBack: boolean
+  readonly place: string | undefined
   next: number
   session: string
   isReady = false
@@ -42,7 +42,7 @@ export class LiveClient implements Speaker {
     this.#crowd = crowd
     this.index = index
     this.next = next
-    this.isBack = before !== undefined
+    this.place = before === undefined ? undefined : (crowd.dialect.place?.() ?? '')
     this.session = before?.session ?? ''
     const { port, dialect } = crowd
     const onread = { buffer: readBuffer, callback: (bytes: number) => this.#read(bytes) }
@@ -118,10 +118,9 @@ export class LiveClient implements Speaker {
 
   #shakeHands(): void {
     const { port, dialect } = this.#crowd
-    const place = this.isBack ? (dialect.returning?.() ?? '') : ''
     this.#isAsked = true
     this.#socket.write(
-      `GET ${dialect.path}${place} HTTP/1.1\r\nHost: 127.0.0.1:${port}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n` +
+      `GET ${dialect.path(this)} HTTP/1.1\r\nHost: 127.0.0.1:${port}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n` +
         `Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n${dialect.header ?? ''}\r\n`,
     )
   }

@@ -12,8 +12,8 @@ export interface Speaker {
   next: number
   /** What lets this one, and no other, go on: a session of Socket.IO. */
   session: string
-  /** Is it one that was cut off and comes back? */
-  readonly isBack: boolean
+  /** Where it goes on, if it was cut off and comes back: what {@link Dialect.place} was when it began to. */
+  readonly place: string | undefined
   ready(): void
   send(text: string): void
   /** Counts the message that begins here and gives where it ends. Errors: where it is not the one that comes next. */
@@ -21,13 +21,13 @@ export interface Speaker {
 }
 
 export interface Dialect {
-  readonly path: string
+  path(speaker: Speaker): string
   /** A header of the handshake, with its line break. */
   readonly header?: string
   /** A path that is asked for on the same connection before the handshake. */
   readonly before?: string
-  /** What stands behind the path of one that comes back. */
-  returning?(): string
+  /** What says where all are. @default the number of the next message */
+  place?(): string
   /** The connection has become a WebSocket. */
   opened(speaker: Speaker): void
   /** A text frame, whole. */
@@ -56,7 +56,7 @@ function unexpected(what: string, bytes: Buffer, start: number, end: number): Er
 /** Each frame is one message. */
 export function speakPlain(before?: string): Dialect {
   return {
-    path: '/live',
+    path: () => '/live',
     ...(before === undefined ? {} : { before }),
     opened: speaker => speaker.ready(),
     text(speaker, bytes, start, end) {
@@ -71,9 +71,10 @@ export function speakNchanWithIds(): Dialect {
   let newest = 0
   let place = ''
   return {
-    path: '/live',
+    path: speaker =>
+      speaker.place === undefined ? '/live' : `/live?last_event_id=${encodeURIComponent(speaker.place)}`,
     header: 'Sec-WebSocket-Protocol: ws+meta.nchan\r\n',
-    returning: () => `?last_event_id=${encodeURIComponent(place)}`,
+    place: () => place,
     opened: speaker => speaker.ready(),
     text(speaker, bytes, start, end) {
       speaker.message(bytes, bytes.indexOf(brace, start), end)
@@ -89,16 +90,19 @@ export function speakSocketIo(): Dialect {
   let newest = 0
   let offset = ''
   return {
-    path: '/socket.io/?EIO=4&transport=websocket',
+    path: () => '/socket.io/?EIO=4&transport=websocket',
+    place: () => offset,
     opened() {},
     text(speaker, bytes, start, end) {
       if (bytes[start] === 0x32) speaker.send('3')
       else if (bytes[start] === 0x30) {
-        speaker.send(speaker.isBack ? `40${JSON.stringify({ pid: speaker.session, offset })}` : '40')
+        const { session, place } = speaker
+        speaker.send(place === undefined ? '40' : `40${JSON.stringify({ pid: session, offset: place })}`)
       } else if (bytes[start] !== 0x34) throw unexpected('No packet', bytes, start, end)
       else if (bytes[start + 1] === 0x30) {
         const { pid } = JSON.parse(bytes.toString('latin1', start + 2, end))
-        if (speaker.isBack && pid !== speaker.session) throw new Error('The session was not recovered.')
+        if (speaker.place !== undefined && pid !== speaker.session)
+          throw new Error('The session was not recovered.')
         speaker.session = pid
         speaker.ready()
       } else if (bytes[start + 1] === 0x32) {
@@ -122,7 +126,7 @@ const comma = 0x2c
 
 /** Lockstep's own frames. PROTOCOL.md §9. */
 export function speakLockstep({ marker, tickets }: LockstepHello): Dialect {
-  const place = marker.replace(/\d+$/, '')
+  const epoch = marker.replace(/\d+$/, '')
   function interval(speaker: Speaker, bytes: Buffer, start: number, end: number): void {
     const mark = bytes.indexOf(messagesMark, start)
     // The numbers are contiguous and `to` is the last: counting the messages proves both.
@@ -135,12 +139,12 @@ export function speakLockstep({ marker, tickets }: LockstepHello): Dialect {
     if (speaker.next !== to + 1) throw unexpected('An interval with a hole', bytes, start, end)
   }
   return {
-    path: '/live',
+    path: () => '/live',
     opened(speaker) {
       const hello = {
         type: 'hello',
         protocol: 1,
-        marker: `${place}${speaker.next - 1}`,
+        marker: `${epoch}${speaker.next - 1}`,
         ticket: tickets[speaker.index],
       }
       speaker.send(JSON.stringify(hello))

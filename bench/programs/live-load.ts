@@ -8,13 +8,7 @@ import { runProgram } from '../harness/program.ts'
 import { percentile } from '../harness/summary.ts'
 import type { LiveBridgeOptions } from './live-bridge.ts'
 import { type Crowd, LiveClient } from './live-client.ts'
-import {
-  type Dialect,
-  speakLockstep,
-  speakNchanWithIds,
-  speakPlain,
-  speakSocketIo,
-} from './live-dialect.ts'
+import { type Dialect, speakLockstep, speakNchanWithIds, speakPlain, speakSocketIo } from './live-dialect.ts'
 import { openHttpPublisher, openServicePublisher, type Publisher } from './live-publisher.ts'
 
 export type PeerKind = 'lockstep' | 'nchan' | 'nchan-with-ids' | 'ws' | 'socket.io' | 'feathers'
@@ -77,7 +71,8 @@ runProgram<LiveLoadOptions>(async ({ kind, file }) => {
       burst: ({ size, durationMs }: { size: number; durationMs: number }) => load.burst(size, durationMs),
       latency: ({ perSecond, durationMs }: { perSecond: number; durationMs: number }) =>
         load.latency(perSecond, durationMs),
-      storm: ({ missed }: { missed: number }) => load.storm(missed),
+      cutAll: ({ missed }: { missed: number }) => load.cutAll(missed),
+      comeBack: () => load.comeBack(),
     },
     close: () => load.close(),
   }
@@ -201,14 +196,18 @@ class LiveLoad implements Crowd {
     }
   }
 
-  /** Cuts all connections, publishes, and has all come back at once. */
-  async storm(missed: number): Promise<StormResult> {
-    const old = this.#clients
-    for (const client of old) client.cut()
+  /** Cuts all connections and publishes. */
+  async cutAll(missed: number): Promise<void> {
+    for (const client of this.#clients) client.cut()
     // The server has to notice, and whoever keeps what was missed has to have it.
     await pause(500)
     this.publisher!.publish(missed)
     await pause(1_000)
+  }
+
+  /** Has all come back at once; resolves when the last one has everything. */
+  async comeBack(): Promise<StormResult> {
+    const old = this.#clients
     const before = process.cpuUsage()
     const startMs = performance.now()
     const doneMs: number[] = []
@@ -216,7 +215,7 @@ class LiveLoad implements Crowd {
     this.#doneAt = client => {
       if (client.next > last) doneMs.push(performance.now() - startMs)
     }
-    this.#due = missed * old.length
+    this.#due = old.reduce((sum, { next }) => sum + last + 1 - next, 0)
     await this.#wait(done => {
       this.#onDone = done
       this.#clients = old.map(({ index, next }) => new LiveClient(this, index, next, old[index]))
