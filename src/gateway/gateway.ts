@@ -23,7 +23,8 @@ import { createFrontServer, Front, type GatewayLogEntry, type Rule } from './fro
 import type { OwnPages } from './own-pages.ts'
 import { type GatewayHealth, type GatewayReport, makeHealth, makeReport } from './report.ts'
 import { createRouting, type Routing } from './routing.ts'
-import { checkGatewaySettings, type GatewaySettings } from './settings.ts'
+import type { GatewaySettings } from './settings.ts'
+import { checkGatewaySettings } from './settings-reader.ts'
 import type { Visibility } from './visibility.ts'
 
 /** The parts beside routes and services. Each may be missing. */

@@ -5,5 +5,6 @@ export { type Gateway, type GatewayOptions, type GatewayParts, openGateway } fro
 export type { OwnPages } from './own-pages.ts'
 export type { GatewayHealth, GatewayReport, RouteReport } from './report.ts'
 export type { GatewayAnswer, GatewayRequest } from './request.ts'
-export { type GatewaySettings, otherSections, readGatewaySettings } from './settings.ts'
+export { type GatewaySettings, legacyName, otherSections } from './settings.ts'
+export { readGatewaySettings } from './settings-reader.ts'
 export type { Visibility } from './visibility.ts'

@@ -55,12 +55,8 @@ export class RouteTable {
     this.#nodeAt(path).face = face
   }
 
-  /** `false` where the path is taken already. */
-  add(route: Route): boolean {
-    const node = this.#nodeAt(route.outside)
-    if (node.route !== undefined) return false
-    node.route = route
-    return true
+  add(route: Route): void {
+    this.#nodeAt(route.outside).route = route
   }
 
   match(path: string): Match {

@@ -5,9 +5,10 @@
  * health, and routes their counters.
  */
 import { isDeepStrictEqual } from 'node:util'
-import { LockstepError, type ReportError } from '../contract/index.ts'
+import type { ReportError } from '../contract/index.ts'
 import { Comparison } from './comparison.ts'
 import type { PathPair } from './rewriting.ts'
+import { planRoutes, rootOf } from './route-plan.ts'
 import { type Route, RouteTable } from './route-table.ts'
 import type { PlaceSettings, ServiceSettings, VersionSettings } from './service-settings.ts'
 import { type FaceSettings, type GatewaySettings, legacyName } from './settings.ts'
@@ -24,7 +25,7 @@ export interface Routing {
   tableOf(port: number | undefined, host: string): RouteTable
 }
 
-/** Errors: `invalid-option` where two services take the same path. */
+/** Builds it from settings that were checked. */
 export function createRouting(settings: GatewaySettings, report: ReportError, before?: Routing): Routing {
   const upstreams = new Map<string, Upstream>()
   const routes: Route[] = []
@@ -62,9 +63,8 @@ export function createRouting(settings: GatewaySettings, report: ReportError, be
     if (!face.root.includes('{version}')) door.addFace(face.root, faceName)
   }
   for (const [faceName, face] of settings.faces) {
-    const isFirst = faceName === settings.faces.keys().next().value
     const scope = byOriginOf(byOrigin, faceName)
-    for (const planned of planRoutes(settings, faceName, face, isFirst)) {
+    for (const planned of planRoutes(settings, faceName)) {
       const { service, version, pairs, place, ending, name } = planned
       const upstream = upstreamOf(name, service, place)
       const own = pairs.toSorted((a, b) => b.inside.length - a.inside.length)
@@ -92,13 +92,8 @@ export function createRouting(settings: GatewaySettings, report: ReportError, be
         }
         const route: Route = { ...unkept, traffic: traffics.get(keyOf(unkept)) ?? new Traffic() }
         if (compare !== undefined) comparisons.set(route, new Comparison(servicePlace, upstream, compare))
-        if (doorOf(face).add(route)) routes.push(route)
-        else {
-          throw new LockstepError(
-            'invalid-option',
-            `The path ${pair.outside || '/'} of ${name} is taken by another service already. Take it out of one of both.`,
-          )
-        }
+        doorOf(face).add(route)
+        routes.push(route)
       }
     }
   }
@@ -108,65 +103,6 @@ export function createRouting(settings: GatewaySettings, report: ReportError, be
     comparisons,
     upstreams: [...new Set(upstreams.values())],
     tableOf: createTableOf(doors, settings),
-  }
-}
-
-interface Planned {
-  readonly name: string
-  readonly service: ServiceSettings
-  readonly version: string | undefined
-  readonly place: PlaceSettings
-  readonly ending: VersionSettings | undefined
-  readonly pairs: readonly PathPair[]
-}
-
-/** What one face has: each service in each version, what stands outside of the API, and the legacy program behind it all. */
-function* planRoutes(
-  settings: GatewaySettings,
-  faceName: string,
-  face: FaceSettings,
-  isFirst: boolean,
-): Generator<Planned> {
-  for (const [name, service] of settings.services) {
-    const isShown = service.faces?.includes(faceName) ?? true
-    const versions = settings.versions.size === 0 ? [undefined] : [...settings.versions.keys()]
-    for (const version of isShown ? versions : []) {
-      const own = version === undefined ? undefined : service.versions?.get(version)
-      if (service.versions !== undefined && own === undefined) continue
-      const root = rootOf(face, version)
-      const pairs = service.paths.map(path => ({ outside: root + strip(path), inside: strip(path) }))
-      if (service.mount !== undefined) pairs.push({ outside: root + strip(service.mount), inside: '' })
-      const general = version === undefined ? undefined : settings.versions.get(version)
-      const ending = own === undefined || general === undefined ? (own ?? general) : joinEndings(own, general)
-      if (pairs.length > 0) yield { name, service, version, place: own ?? service, ending, pairs }
-    }
-    if (service.at.length > 0 && (service.faces?.includes(faceName) ?? isFirst)) {
-      yield {
-        name,
-        service,
-        version: undefined,
-        place: service,
-        ending: undefined,
-        pairs: asTheyAre(service.at),
-      }
-    }
-  }
-  const { legacy } = settings
-  if (legacy !== undefined && (legacy.faces?.includes(faceName) ?? isFirst)) {
-    const pairs = asTheyAre(legacy.at)
-    yield { name: legacyName, service: legacy, version: undefined, place: legacy, ending: undefined, pairs }
-  }
-}
-
-function asTheyAre(paths: readonly string[]): PathPair[] {
-  return paths.map(path => ({ outside: strip(path), inside: strip(path) }))
-}
-
-function joinEndings(own: VersionSettings, general: VersionSettings): VersionSettings {
-  return {
-    deprecatedMs: own.deprecatedMs ?? general.deprecatedMs,
-    sunsetMs: own.sunsetMs ?? general.sunsetMs,
-    link: own.link ?? general.link,
   }
 }
 
@@ -184,14 +120,6 @@ function formatNotices(ending: VersionSettings | undefined): string[] {
     )
   }
   return fields
-}
-
-function rootOf(face: FaceSettings, version: string | undefined): string {
-  return face.root.replace('{version}', version ?? '')
-}
-
-function strip(path: string): string {
-  return path === '/' ? '' : path
 }
 
 /** What is outside of every face's root belongs to the face of that door that has no root of its own, else to the first. */

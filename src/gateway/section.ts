@@ -35,7 +35,7 @@ export class Section {
 
   /** A member as it is; `undefined` where it is missing or empty. */
   value(name: string): Json | undefined {
-    this.#known.push(name)
+    if (!this.#known.includes(name)) this.#known.push(name)
     const value = Object.hasOwn(this.#value, name) ? this.#value[name] : undefined
     return value === null ? undefined : value
   }

@@ -75,7 +75,7 @@ export function readService(section: Section, name: string, isLegacy: boolean): 
   if (isMounted && settings.paths.length > 0)
     section.fault('mount', 'cannot stand beside "paths". Choose one')
   const isEverywhere = settings.versions === undefined
-  if (isEverywhere && settings.instances.length === 0)
+  if (isEverywhere && section.value('instances') === undefined)
     section.fault('', 'needs "instances": a list of addresses')
   section.end()
   return settings
@@ -99,7 +99,8 @@ function readVersions(section: Section, place: PlaceSettings): ServiceSettings['
   return new Map(
     [...found].map(([name, each]) => {
       const version = { ...readPlace(each, place), ...readVersion(each) }
-      if (version.instances.length === 0) each.fault('', 'needs "instances", here or for the whole service')
+      if (version.instances.length === 0 && each.value('instances') === undefined)
+        each.fault('', 'needs "instances", here or for the whole service')
       each.end()
       return [name, version]
     }),
