@@ -1,9 +1,9 @@
 /** A program as a child process that is killed, ended and started again, on the same port. */
-import { type ChildProcess, fork } from 'node:child_process'
+import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
 
 export interface RestartableProcess extends AsyncDisposable {
-  /** What the program said: where it listens; 0 where it does not. */
+  /** Where the program listens; 0 where it does not. */
   readonly port: number
   /** Starts it, and resolves when it says that it is up. */
   start(): Promise<void>
@@ -14,8 +14,8 @@ export interface RestartableProcess extends AsyncDisposable {
 }
 
 /**
- * Starts a program that sends `{ port }` to its parent when it is up. It finds the port to take in `PORT`, 0 at first, and the rest of `env`
- * beside it.
+ * Starts a program that prints a line when it is up, which ends with its port where it listens. Where `env` has a `PORT`, the later
+ * starts get the one that was found at the first.
  */
 export async function startRestartable(
   program: URL,
@@ -24,21 +24,13 @@ export async function startRestartable(
   let child: ChildProcess | undefined
   let port = 0
   const start = async (): Promise<void> => {
-    const started = fork(program, {
-      env: { ...process.env, ...env, PORT: String(port) },
-      stdio: ['ignore', 'ignore', 'pipe', 'ipc'],
+    const ownEnv = port === 0 ? env : { ...env, PORT: String(port) }
+    child = spawn(process.execPath, [program.pathname], {
+      env: { ...process.env, ...ownEnv },
+      stdio: ['ignore', 'pipe', 'pipe'],
     })
-    child = started
-    let said = ''
-    started.stderr!.setEncoding('utf8').on('data', (text: string) => {
-      said = `${said}${text}`.slice(-4_096)
-    })
-    const ended = once(started, 'exit').then(([code]) => {
-      throw new Error(`The program ended with ${code} before it was up: ${said}`)
-    })
-    ended.catch(() => {})
-    const [message] = await Promise.race([once(started, 'message') as Promise<[{ port: number }]>, ended])
-    port = message.port
+    const line = await firstLine(child)
+    port = Number(/:(\d+)$/.exec(line)?.[1] ?? 0)
   }
   const finish = async (signal: NodeJS.Signals): Promise<void> => {
     if (child === undefined || child.exitCode !== null || child.signalCode !== null) return
@@ -56,4 +48,25 @@ export async function startRestartable(
     end: () => finish('SIGTERM'),
     [Symbol.asyncDispose]: () => finish('SIGKILL'),
   }
+}
+
+/** Rejects where the program ends before it prints one. It does not outlive this process. */
+function firstLine(child: ChildProcess): Promise<string> {
+  const killAtExit = (): void => void child.kill('SIGKILL')
+  process.once('exit', killAtExit)
+  return new Promise((resolve, reject) => {
+    let [printed, said] = ['', '']
+    child.stdout!.setEncoding('utf8').on('data', (text: string) => {
+      printed = `${printed}${text}`.slice(-4_096)
+      if (printed.includes('\n')) resolve(printed.slice(0, printed.indexOf('\n')))
+    })
+    child.stderr!.setEncoding('utf8').on('data', (text: string) => {
+      said = `${said}${text}`.slice(-4_096)
+    })
+    child.once('error', reject)
+    child.once('exit', code => {
+      process.off('exit', killAtExit)
+      reject(new Error(`The program ended with ${code} before it was up: ${said}`))
+    })
+  })
 }

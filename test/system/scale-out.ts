@@ -3,9 +3,6 @@
  * followers at each node and by the feed. Parts of it are killed under load and started again; every promise is judged.
  */
 import assert from 'node:assert/strict'
-import { mkdtemp, rm } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import type { JsonObject } from 'lockstep/contract'
 import { startBalancer } from '../support/balancer.ts'
@@ -20,7 +17,7 @@ import { type Load, startLoad } from './scale-out-load.ts'
 
 export type Kind = 'service' | 'relay' | 'node' | 'postgres'
 
-/** What is killed at once, by kind and number; or the instances and relays ended and started again in turn. */
+/** What is killed at once, by kind and number; or the instances ended and started again in turn. */
 export type Fault = { readonly kill: readonly `${Kind} ${number}`[] } | 'rolling restart'
 
 export interface ScaleOutOptions {
@@ -30,7 +27,7 @@ export interface ScaleOutOptions {
   readonly judgeEvery: number
   /** How many writes are on their way at once. */
   readonly writers: number
-  /** Wait after each fault until all followers are live, not only where everything is judged. */
+  /** Wait after each fault until all followers are live, for which the broker has to be well again. */
   readonly untilLive: boolean
   readonly onFault?: (fault: Fault, recovery: Recovery) => void
 }
@@ -68,8 +65,7 @@ interface World {
   readonly url: string
   readonly answered: readonly number[]
   readonly parts: ReadonlyMap<string, Part>
-  /** Instances and relays, in the groups that a rolling restart takes at once. */
-  readonly pairs: readonly (readonly RestartableProcess[])[]
+  readonly instances: readonly RestartableProcess[]
   readonly followers: Followers
   readonly postgres: Postgres
 }
@@ -114,19 +110,17 @@ async function openWorld(stack: AsyncDisposableStack): Promise<World> {
   const urls = nodes.map(({ url }) => url)
   /** The same nodes, beginning with another one. */
   const urlsFrom = (first: number): string[] => urls.map((_, index) => urls[(first + index) % urls.length]!)
-  const program = new URL('./scale-out-process.ts', import.meta.url)
-  // Most of a start is the compiling.
-  const cache = await mkdtemp(join(tmpdir(), 'lockstep-scale-out-'))
-  stack.defer(() => rm(cache, { recursive: true, force: true }))
-  const env = { LOG_URL: postgres.url(), NODE_COMPILE_CACHE: cache }
+  const program = new URL('../../examples/scale-out/service.ts', import.meta.url)
+  const env = { LOG_URL: postgres.url() }
   const start = async (ownEnv: Readonly<Record<string, string>>): Promise<RestartableProcess> =>
     stack.use(await startRestartable(program, ownEnv))
-  const services = Array.from({ length: size.service }, () => start(env))
+  const services = Array.from({ length: size.service }, () => start({ ...env, PORT: '0' }))
   const relays = Array.from({ length: size.relay }, (_, relay) =>
     start({ ...env, BROKER_URLS: urlsFrom(relay).join(' ') }),
   )
   const processes = await Promise.all([...services, ...relays])
-  const addresses = processes.slice(0, size.service).map(({ port }) => `http://127.0.0.1:${port}`)
+  const instances = processes.slice(0, size.service)
+  const addresses = instances.map(({ port }) => `http://127.0.0.1:${port}`)
   const balancer = stack.use(await startBalancer(addresses))
   const followers = stack.use(
     await startFollowers(
@@ -142,19 +136,16 @@ async function openWorld(stack: AsyncDisposableStack): Promise<World> {
     ...nodes.map((each, node): [string, Part] => [`node ${node}`, { kill: each.kill, start: each.restart }]),
     ['postgres 0', postgres],
   ])
-  const pairs = addresses.map((_, index) =>
-    [processes[index], processes[size.service + index]].filter(each => each !== undefined),
-  )
-  return { url: balancer.url, answered: balancer.answered, parts, pairs, followers, postgres }
+  return { url: balancer.url, answered: balancer.answered, parts, instances, followers, postgres }
 }
 
 /** Resolves when everything runs again. */
 async function suffer(world: World, load: Load, fault: Fault): Promise<void> {
   if (fault === 'rolling restart') {
-    for (const each of world.pairs) {
-      await Promise.all(each.map(process => process.end()))
+    for (const each of world.instances) {
+      await each.end()
       await load.asked(10)
-      await Promise.all(each.map(process => process.start()))
+      await each.start()
       await load.acknowledged(10)
     }
     return
@@ -193,7 +184,6 @@ async function persist(start: () => Promise<void>): Promise<void> {
 async function judgeAll(world: World, load: Load, judge: Judge): Promise<void> {
   await load.pause()
   await world.followers.reached(await readMarker(world.url))
-  await world.followers.live()
   await judge.readOn()
   judge.judgeWrites(load.outcomes)
   const byId = await readAll(`${world.url}/people`)
