@@ -35,6 +35,7 @@ import { createHeadWatch } from './head-watch.ts'
 import { createErrorMemory, type Health, readHealth } from './health.ts'
 import { type BulkOptions, readBulkOptions } from './http/bulk-request.ts'
 import type { HandlerContext } from './http/context.ts'
+import { type EventStreamLimits, EventStreams } from './http/event-streams.ts'
 import { type Exchange, type HttpHandler, type Reply, replyToError } from './http/exchange.ts'
 import { createFetchHandler, type FetchHandler } from './http/fetch.ts'
 import { handle, owns } from './http/handler.ts'
@@ -75,6 +76,11 @@ export interface ServiceOptions {
   readonly readOnly?: boolean
   /** Event streams that may be open at once. @default 10_000 */
   readonly maxEventStreams?: number
+  /**
+   * Characters of events that readers have not taken yet, of all event streams together. Past it the stream that has waited
+   * longest is cut; its reader comes back with its position. @default 67_108_864
+   */
+  readonly maxUnreadChars?: number
   /**
    * Limits of `POST /{collection}/_bulk`; `false`: there are no bulks. Who may POST there may write every resource of
    * the collection, whatever rules stand before the single paths.
@@ -170,7 +176,9 @@ export async function openService(options: ServiceOptions): Promise<Service> {
   const watch = createHeadWatch(log)
   const share = createShare()
   const health = (): Promise<Health> =>
-    share('health', () => readHealth({ ...context, streams, broker, relay, errors }))
+    share('health', () =>
+      readHealth({ ...context, eventStreams: context.eventStreams.count, streams, broker, relay, errors }),
+    )
   const callers = createCallers(options.audience, faces, options.principal, now)
   const context: HandlerContext = {
     ...settings,
@@ -186,7 +194,7 @@ export async function openService(options: ServiceOptions): Promise<Service> {
     closing: closing.signal,
     headEveryMs: relayOptions.headEveryMs,
     runningScopes: new Set(),
-    eventStreams: 0,
+    eventStreams: new EventStreams(settings, onError),
   }
   const audiences = createAudiences({ faces, callers, context, publicTopicPrefix })
   const teller =
@@ -283,6 +291,7 @@ const optionNames: OptionNames<ServiceOptions> = {
   retention: true,
   readOnly: true,
   maxEventStreams: true,
+  maxUnreadChars: true,
   bulk: true,
   principal: true,
   cause: true,
@@ -292,10 +301,10 @@ const optionNames: OptionNames<ServiceOptions> = {
   now: true,
 }
 
-type Settings = Pick<
-  HandlerContext,
-  'root' | 'routes' | 'now' | 'onError' | 'readOnly' | 'maxEventStreams' | 'bulk'
-> & { readonly topicPrefix: string }
+type Settings = EventStreamLimits &
+  Pick<HandlerContext, 'root' | 'routes' | 'now' | 'onError' | 'readOnly' | 'bulk'> & {
+    readonly topicPrefix: string
+  }
 
 /** Checks all that is handed in and fills in the defaults. Errors: `invalid-option`. */
 function readServiceOptions(options: ServiceOptions): Settings {
@@ -311,6 +320,7 @@ function readServiceOptions(options: ServiceOptions): Settings {
     now: options.now ?? Date.now,
     onError: createErrorReport(options.onError),
     maxEventStreams: checkCount('maxEventStreams', options.maxEventStreams ?? 10_000, { min: 0 }),
+    maxUnreadChars: checkCount('maxUnreadChars', options.maxUnreadChars ?? 67_108_864),
     bulk: readOnly ? undefined : readBulkOptions(options.bulk),
   }
 }

@@ -108,6 +108,14 @@ for (const logKind of logKinds) {
       assert.deepEqual(await read('under=/people/ann&limit=3'), { to: 3, resources: ['/people/ann'] })
       assert.deepEqual(await read('under=/people/nobody'), { to: 6, resources: [] })
       assertProblem(await api.ask('GET', '/people/_changes?under=/projects/x'), 400, 'invalid-query')
+      for (const path of [
+        '/people/ann/enemies',
+        '/people/ann/enemies/bob',
+        '/people/ann/friends/bob/notes',
+      ]) {
+        const answer = await api.ask('GET', `/people/_changes?under=${path}`)
+        assert.match(String(assertProblem(answer, 404, 'not-found')['detail']), /people\/\{person\}\/friends/)
+      }
       for (const path of ['people/ann', '/people/', '', '/people/_x'])
         assertProblem(await api.ask('GET', `/people/_changes?under=${path}`), 400, 'invalid-path')
     })

@@ -5,6 +5,7 @@ import { connect } from 'node:net'
 import test from 'node:test'
 import type { EventSourceMessage } from 'eventsource-parser'
 import { openSqliteLog, type SqliteLog } from '../../src/log/sqlite.ts'
+import type { HttpHandler } from '../../src/service/http/exchange.ts'
 import { openHttpServer } from '../../src/service/http/node.ts'
 import type { ServiceOptions } from '../../src/service/service.ts'
 import {
@@ -442,6 +443,54 @@ test('a client that takes nothing at all is cut, and frees its place', async () 
   await eventually(async () => !(await hasRoom(api)))
   await eventually(() => hasRoom(api))
   socket.destroy()
+})
+
+test('of what readers leave untaken only so much is held in all: who has waited longest is cut', async () => {
+  await using api = await openTestService({ maxUnreadChars: 600_000 })
+  const text = 'x'.repeat(9_000)
+  await api.service.transaction(async tx => {
+    for (let index = 0; index < 100; index++) await tx.put(people, `p${index}`, { name: text })
+  })
+  const open = async (): Promise<Response> => {
+    const url = 'http://service.test/people/_changes?after=earliest'
+    const response = await api.service.fetch(new Request(url, { headers: accept }))
+    // Its first part is made ready once it is looked at.
+    await new Promise(resolve => setImmediate(resolve))
+    return response
+  }
+  // Each that does not read holds up to 262,144 characters: a third one is too much.
+  const unread = [await open(), await open(), await open()]
+  await eventually(async () => (await api.service.health()).eventStreams === 2)
+  assert.match(
+    String(api.errors.splice(0).map(({ error }) => (error as Error).message)),
+    /more than 600000 characters/,
+  )
+  await assert.rejects(unread[0]!.text(), { code: 'overloaded' })
+  // One that reads is given everything, however many do not.
+  const events = await follow(api, '?after=earliest')
+  assert.equal((await events.until(isHead)).length, 101)
+  await events.close()
+  for (const { body } of unread.slice(1)) await body!.cancel().catch(() => {})
+  await eventually(async () => (await api.service.health()).eventStreams === 0)
+  api.errors.splice(0)
+})
+
+test('a stream that is cut ends its connection', async () => {
+  const cutting = new AbortController()
+  async function* parts(): AsyncGenerator<string> {
+    yield 'x'
+    await new Promise(resolve => cutting.signal.addEventListener('abort', resolve))
+  }
+  const handle: HttpHandler['handle'] = async () => ({
+    status: 200,
+    headers: {},
+    body: parts(),
+    cut: cutting.signal,
+  })
+  await using server = await openHttpServer({ handle, owns: () => true }, { port: 0 })
+  const response = await fetch(server.url)
+  cutting.abort()
+  await assert.rejects(response.text())
 })
 
 test('a slow reader that goes on leaves no listeners behind', async () => {

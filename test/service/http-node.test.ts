@@ -365,6 +365,59 @@ test('requests sent ahead are handled one after another, so that their answers a
   assert.equal(most, 1)
 })
 
+test('of requests sent ahead behind an event stream few are held, and the connection ends', {
+  timeout: 60_000,
+}, async () => {
+  await using api = await openTestService()
+  const reports: string[] = []
+  const onError: ReportError = (error, { stage }) => void reports.push(`${stage}: ${error}`)
+  await using server = await serve(api, { onError })
+  const stream = 'GET /people/_changes HTTP/1.1\r\nHost: x\r\nAccept: text/event-stream\r\n\r\n'
+  const { answer } = speak(server.port, stream + 'GET /people HTTP/1.1\r\nHost: x\r\n\r\n'.repeat(100_000))
+  await answer
+  assert.equal(reports.length, 1)
+  assert.match(reports[0]!, /^pipeline: .*1000 requests on one connection/)
+  await eventually(async () => (await api.service.health()).eventStreams === 0)
+  assert.equal((await fetch(`${server.url}/people`)).status, 200)
+})
+
+test('of all connections together only so many requests wait behind others, and a connection that ends frees its own', {
+  timeout: 60_000,
+}, async t => {
+  const handler: HttpHandler = { owns: () => true, handle: () => new Promise(() => {}) }
+  const reports: string[] = []
+  const onError: ReportError = (error, { stage }) => void reports.push(`${stage}: ${error}`)
+  let requests = 0
+  const listener = createNodeListener(handler, { onError })
+  const server = createServer((request, response) => {
+    requests++
+    listener(request, response)
+  }).listen(0, '127.0.0.1')
+  t.after(() => server.close())
+  await once(server, 'listening')
+  const { port } = server.address() as AddressInfo
+  const open = async (count: number): Promise<ReturnType<typeof speak>> => {
+    const goal = requests + count
+    const line = speak(port, 'GET / HTTP/1.1\r\nHost: x\r\n\r\n'.repeat(count))
+    await eventually(() => requests >= goal)
+    return line
+  }
+  const full: ReturnType<typeof speak>[] = []
+  for (let index = 0; index < 10; index++) full.push(await open(1_001))
+  const single = await open(1)
+  assert.deepEqual(reports, [])
+  await (await open(2)).answer
+  assert.match(reports.splice(0).join(), /^pipeline: .*10000 requests in all/)
+  full[0]!.socket.destroy()
+  await eventually(async () => {
+    const { socket } = await open(2)
+    const isServed = reports.splice(0).length === 0
+    socket.destroy()
+    return isServed
+  })
+  for (const { socket } of [single, ...full]) socket.destroy()
+})
+
 test('once clients have left too much of their answers untaken, others hear 503 until that is over', async t => {
   const handler: HttpHandler = {
     owns: () => true,

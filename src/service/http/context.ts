@@ -22,6 +22,7 @@ import type { RemoteResources } from '../remote-resources.ts'
 import type { Resource } from '../resource.ts'
 import type { Share } from '../share.ts'
 import type { BulkOptions } from './bulk-request.ts'
+import type { EventStreams } from './event-streams.ts'
 import type { Exchange, Reply } from './exchange.ts'
 
 export interface HandlerContext {
@@ -43,7 +44,7 @@ export interface HandlerContext {
   readonly closing: AbortSignal
   /** How often an event stream tells the head. */
   readonly headEveryMs: number
-  readonly maxEventStreams: number
+  readonly eventStreams: EventStreams
   /** Are writes refused? Then there are no bulks either. */
   readonly readOnly: boolean
   /** `undefined` where there are no bulks. */
@@ -56,8 +57,6 @@ export interface HandlerContext {
   readonly readHealth: (() => Promise<Health>) | undefined
   /** What answers `/_openapi` and `/_asyncapi`; `undefined` where nothing does. */
   readonly documents: Documents | undefined
-  /** How many event streams are open now. */
-  eventStreams: number
 }
 
 /** What answers each method that is allowed at a place. */
@@ -83,6 +82,12 @@ export function setMirrorHeaders({ context, target, headers }: Route): void {
 
 export function setMarker({ headers }: Route, marker: Marker): void {
   headers['lockstep-marker'] = formatMarker(marker)
+}
+
+/** The declared resource of a canonical path; `undefined` where the API has none there. */
+export function resourceAt({ routes }: HandlerContext, path: string): Resource<object> | undefined {
+  const names = path.slice(1).split('/')
+  return routes.get(names.filter((_, index) => index % 2 === 0).join('/'))
 }
 
 export function markerOf(head: Head): Marker {

@@ -3,8 +3,9 @@
  *
  * It keeps no queue: a reader that is slow is not read for, and goes on from the log where it was. PROTOCOL.md §5.9.
  */
-import { formatHead, formatPosition, isLockstepError, LockstepError } from '../../contract/index.ts'
+import { formatHead, formatPosition, isLockstepError } from '../../contract/index.ts'
 import type { HandlerContext, Route } from './context.ts'
+import type { EventStreams } from './event-streams.ts'
 import type { Reply } from './exchange.ts'
 import { type FeedPage, type FeedRequest, readPage } from './feed-page.ts'
 
@@ -16,25 +17,36 @@ export function openEventStream(route: Route, request: FeedRequest, first: FeedP
   // Otherwise nginx and its like would hold events back until a buffer is full.
   headers['x-accel-buffering'] = 'no'
   if (exchange.method === 'HEAD') return { status: 200, headers }
-  if (context.eventStreams >= context.maxEventStreams) {
-    throw new LockstepError(
-      'too-many-followers',
-      `${context.maxEventStreams} event streams are open, which is the limit. Try again later.`,
-    )
-  }
-  const signal = AbortSignal.any([exchange.signal, context.closing])
-  let isOpen = true
+  const leave = context.eventStreams.open()
+  const cutting = new AbortController()
+  const signal = AbortSignal.any([exchange.signal, context.closing, cutting.signal])
   const release = (): void => {
-    if (isOpen) context.eventStreams--
-    isOpen = false
+    leave()
     // A combined signal with a listener is kept as long as the service's own, long after its stream.
     signal.removeEventListener('abort', release)
   }
-  context.eventStreams++
   // A stream whose reader is gone before it asked for anything ends by the signal only.
   if (signal.aborted) release()
   else signal.addEventListener('abort', release)
-  return { status: 200, headers, body: streamEvents(context, request, first, signal, release) }
+  const parts = streamEvents(context, request, first, signal, release)
+  const cut = (reason: Error): void => cutting.abort(reason)
+  return { status: 200, headers, body: countUnread(context.eventStreams, parts, cut), cut: cutting.signal }
+}
+
+/** Counts each part from when it is given out until the next one is asked for. */
+async function* countUnread(
+  streams: EventStreams,
+  parts: AsyncGenerator<string>,
+  cut: (reason: Error) => void,
+): AsyncGenerator<string> {
+  for await (const part of parts) {
+    const release = streams.hold(part.length, cut)
+    try {
+      yield part
+    } finally {
+      release()
+    }
+  }
 }
 
 async function* streamEvents(

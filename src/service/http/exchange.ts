@@ -25,6 +25,8 @@ export interface Reply {
   readonly headers: Record<string, string>
   /** The whole body, or its parts as they come, to be iterated until its end or left by `return()`. A HEAD request gets the headers only. */
   readonly body?: string | AsyncIterable<string>
+  /** Aborted when the body is given up while its reader takes nothing: the connection is to be cut. */
+  readonly cut?: AbortSignal
 }
 
 /** What an adapter needs of a service. */

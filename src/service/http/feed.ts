@@ -9,8 +9,9 @@ import {
   parseMarker,
   parsePath,
   parsePositionIn,
+  quote,
 } from '../../contract/index.ts'
-import { negotiate, type Route, setMarker } from './context.ts'
+import { type HandlerContext, negotiate, type Route, resourceAt, setMarker } from './context.ts'
 import { openEventStream } from './event-stream.ts'
 import { jsonType, type Reply, readCount, readFlag, readQuery } from './exchange.ts'
 import { type FeedPage, type FeedRequest, readPage } from './feed-page.ts'
@@ -27,7 +28,7 @@ export async function readFeed(route: Route): Promise<Reply> {
   const query = readQuery(exchange.query, ['after', 'limit', 'under', 'compact'])
   const compact = readFlag('compact', query.compact)
   const limit = readCount('limit', query.limit, { fallback: 500, max: maxFeedLimit })
-  const under = readUnder(stream, query.under)
+  const under = readUnder(context, stream, query.under)
   const maxChars = isStream ? maxEventChars : undefined
   const from =
     (isStream && exchange.header('last-event-id')) || query.after || (isStream ? 'now' : 'earliest')
@@ -55,11 +56,19 @@ function resolve(from: 'now' | 'earliest', { stream, epoch, seq, first }: Head):
   return { stream, epoch, seq: from === 'now' ? seq : first - 1 }
 }
 
-function readUnder(stream: string, text: string | undefined): string | undefined {
+/** Errors: `invalid-path`, `invalid-query`, `not-found` for a place that this API does not have. */
+function readUnder(context: HandlerContext, stream: string, text: string | undefined): string | undefined {
   if (text === undefined) return undefined
   const under = parsePath(text)
   if (under.stream !== stream) {
     throw new LockstepError('invalid-query', `under=${under.path} is not below /${stream}.`)
+  }
+  if (resourceAt(context, under.path) === undefined) {
+    const known = [...context.routes.values()].map(({ template }) => `/${template}`)
+    throw new LockstepError(
+      'not-found',
+      `There is nothing at under=${quote(under.path, 200)}. This API has: ${known.join(', ')}.`,
+    )
   }
   return under.path === `/${stream}` ? undefined : under.path
 }

@@ -28,17 +28,27 @@ export function createFetchHandler(service: HttpHandler): FetchHandler {
     if (isBodyless) return new Response(null, { status, headers })
     if (typeof body === 'string') return new Response(body, { status, headers })
     return new Response(
-      toStream(body, () => ended.abort()),
+      toStream(body, reply.cut, () => ended.abort()),
       { status, headers },
     )
   }
 }
 
 /** Takes a part only when it is asked for. `onCancel` is called when nobody will ask any more. */
-function toStream(parts: AsyncIterable<string>, onCancel: () => void): ReadableStream<Uint8Array> {
+function toStream(
+  parts: AsyncIterable<string>,
+  cut: AbortSignal | undefined,
+  onCancel: () => void,
+): ReadableStream<Uint8Array> {
   const iterator = parts[Symbol.asyncIterator]()
   const encoder = new TextEncoder()
   return new ReadableStream({
+    start(controller) {
+      cut?.addEventListener('abort', () => {
+        controller.error(cut.reason)
+        void iterator.return?.()
+      })
+    },
     async pull(controller) {
       const { done, value } = await iterator.next()
       if (done === true) controller.close()

@@ -15,7 +15,14 @@ import {
 } from '../../contract/index.ts'
 import type { Resource } from '../resource.ts'
 import { writeBulk } from './bulk.ts'
-import { type HandlerContext, type Methods, negotiate, type Route, setMirrorHeaders } from './context.ts'
+import {
+  type HandlerContext,
+  type Methods,
+  negotiate,
+  type Route,
+  resourceAt,
+  setMirrorHeaders,
+} from './context.ts'
 import { findDocument, replyWithDocument } from './documents.ts'
 import { type Exchange, jsonType, type Reply, readQuery, replyToError } from './exchange.ts'
 import { readFeed } from './feed.ts'
@@ -138,8 +145,7 @@ function findTarget(context: HandlerContext, exchange: Exchange, below: string):
   if (place.some(isReservedSegment)) throw notFound(context, exchange)
   const target = formatPath(place)
   // Of the canonical path: a decoded segment may hold a slash and would then be taken for two.
-  const names = target.path.slice(1).split('/')
-  const resource = context.routes.get(names.filter((_, index) => index % 2 === 0).join('/'))
+  const resource = resourceAt(context, target.path)
   if (resource === undefined) throw notFound(context, exchange)
   if (isFeed) return { target, resource, methods: feedMethods }
   if (isBulk) return { target, resource, methods: bulkMethods }

@@ -4,7 +4,7 @@
  */
 import { once } from 'node:events'
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
-import type { AddressInfo, Socket } from 'node:net'
+import type { AddressInfo } from 'node:net'
 import {
   checkCount,
   checkMethods,
@@ -18,6 +18,7 @@ import {
 import { Deadlines } from './deadlines.ts'
 import { type Exchange, type HttpHandler, type Reply, replyToError } from './exchange.ts'
 import { isUnread, readBody, takeRest } from './node-body.ts'
+import { Pipeline } from './pipeline.ts'
 
 export type NodeListener = (request: IncomingMessage, response: ServerResponse, next?: () => void) => void
 
@@ -37,7 +38,7 @@ export function createNodeListener(service: HttpHandler, options: NodeListenerOp
   const deadlines = new Deadlines(bodyTimeoutMs)
   const maxUnsentBytes = checkCount('maxUnsentBytes', options.maxUnsentBytes ?? 268_435_456)
   const report = createErrorReport(options.onError)
-  const lastOf = new WeakMap<Socket, ServerResponse>()
+  const pipeline = new Pipeline()
   let unsentBytes = 0
 
   async function answer(
@@ -80,10 +81,13 @@ export function createNodeListener(service: HttpHandler, options: NodeListenerOp
     }
     // Requests that a client sends ahead are answered one after another: at once they would all be held in memory.
     const { socket } = request
-    const before = lastOf.get(socket)
-    lastOf.set(socket, response)
-    if (before === undefined || before.closed) start()
-    else before.once('close', () => socket.destroyed || start())
+    // Of a connection that was cut, the requests that came in the same piece are told of all the same.
+    if (socket.destroyed) return
+    try {
+      pipeline.add(socket, response, start)
+    } catch (error) {
+      report(error, { stage: 'pipeline' })
+    }
   }
 }
 
@@ -262,6 +266,7 @@ async function send(request: IncomingMessage, response: ServerResponse, reply: R
   }
   response.writeHead(reply.status, headers)
   response.flushHeaders()
+  reply.cut?.addEventListener('abort', () => response.destroy())
   try {
     for await (const part of body) {
       if (response.destroyed) break
