@@ -4,7 +4,7 @@
  * It opens its connection again by itself, from wherever the backlog is by then. PROTOCOL.md §5.9.
  */
 import { createParser, type EventSourceMessage } from 'eventsource-parser'
-import { isLockstepError, parseHead, parseMessage, parsePosition } from '../contract/index.ts'
+import { isLockstepError, LockstepError, parseHead, parseMessage, parsePosition } from '../contract/index.ts'
 import type { Clock } from './clock.ts'
 import type { Feed } from './feed.ts'
 import { type HeardSource, type SourceListener, toEntry } from './source.ts'
@@ -18,15 +18,18 @@ export interface SseSourceOptions {
   readonly feed: Feed
   /** Where to begin; `undefined` where the bridge does not know yet. */
   readonly position: () => { readonly epoch: string; readonly seq: number } | undefined
+  /** A connection that has said nothing for so long is dead, and opened again: the API tells a head every few seconds. */
+  readonly silenceMs: number
   readonly clock: Clock
   readonly random: () => number
 }
 
 export function openSseSource(options: SseSourceOptions, listener: SourceListener): HeardSource {
-  const { stream, feed, position, clock, random } = options
+  const { stream, feed, position, silenceMs, clock, random } = options
   const closing = new AbortController()
   let failures = 0
   let stopTimer: (() => void) | undefined
+  let stopDoubt: (() => void) | undefined
 
   function hear({ event, data }: EventSourceMessage): void {
     failures = 0
@@ -52,11 +55,18 @@ export function openSseSource(options: SseSourceOptions, listener: SourceListene
         throw error
       },
     })
-    const chunks = await feed.openEvents(after, closing.signal)
+    const silence = new AbortController()
+    const doubt = (): void => {
+      stopDoubt?.()
+      stopDoubt = clock.setTimer(() => silence.abort(silent(stream, silenceMs)), silenceMs)
+    }
+    const chunks = await feed.openEvents(after, AbortSignal.any([closing.signal, silence.signal]))
     if (closing.signal.aborted) return
     listener.onUp()
+    doubt()
     for await (const chunk of chunks) {
       if (closing.signal.aborted) return
+      doubt()
       parser.feed(chunk)
     }
   }
@@ -69,6 +79,7 @@ export function openSseSource(options: SseSourceOptions, listener: SourceListene
         if (!closing.signal.aborted && !isKnown && failures === 0) listener.onError(error)
       })
       .finally(() => {
+        stopDoubt?.()
         if (closing.signal.aborted) return
         listener.onDown()
         const mostMs = Math.min(retryMs.most, retryMs.least * 2 ** failures++)
@@ -79,7 +90,12 @@ export function openSseSource(options: SseSourceOptions, listener: SourceListene
   return {
     close() {
       stopTimer?.()
+      stopDoubt?.()
       closing.abort()
     },
   }
+}
+
+function silent(stream: string, ms: number): LockstepError {
+  return new LockstepError('timeout', `The event stream of ${stream} said nothing for ${ms / 1_000} s.`)
 }

@@ -43,7 +43,10 @@ export function startStreamKeepers(
       feed,
       openSource: (listener, position) =>
         source.broker === undefined
-          ? openSseSource({ stream: name, feed, position, clock, random }, listener)
+          ? openSseSource(
+              { stream: name, feed, position, silenceMs: settings.staleAfterMs, clock, random },
+              listener,
+            )
           : openMqttSource(name, source.broker, prefix, listener),
       limits,
       backlog: { maxMessages: limits.backlogMessages, maxChars: limits.backlogChars },

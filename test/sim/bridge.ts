@@ -1,9 +1,9 @@
 /** A bridge that can be killed, closed and started again: the real one, with connections of the simulation. */
 import type { IncomingMessage, ServerResponse } from 'node:http'
-import { Readable } from 'node:stream'
 import type { Duplex } from 'node:stream'
-import { type Bridge, openBridge } from '../../src/live/bridge.ts'
+import { Readable } from 'node:stream'
 import type { AccessOptions } from '../../src/live/access.ts'
+import { type Bridge, openBridge } from '../../src/live/bridge.ts'
 import type { SimBroker, SimConnection } from './broker.ts'
 import type { Ledger } from './ledger.ts'
 import { SimLink } from './network.ts'
@@ -54,6 +54,7 @@ export class SimBridge {
   }
 
   async start(): Promise<void> {
+    if (this.#bridge !== undefined) return
     const { runtime, broker, source, access, tell } = this.#parts
     const boot = ++this.#boot
     const mqtt = source === 'mqtt' ? broker.connect() : undefined
@@ -147,11 +148,16 @@ export class SimBridge {
     if (health === undefined) return
     const { websocket, events } = health.connections
     if (websocket + events > this.#wires.size)
-      ledger.violations.push(`unbounded: ${this.name} counts ${websocket} + ${events} pages of ${this.#wires.size}`)
+      ledger.violations.push(
+        `unbounded: ${this.name} counts ${websocket} + ${events} pages of ${this.#wires.size}`,
+      )
     for (const [stream, { seq, start, backlogChars, waiting, ahead }] of Object.entries(health.streams)) {
-      const isOver = seq - start > bridgeLimits.backlogMessages || backlogChars > maxBacklogChars || ahead > 1_024
+      const isOver =
+        seq - start > bridgeLimits.backlogMessages || backlogChars > maxBacklogChars || ahead > 1_024
       if (isOver || waiting > websocket + events)
-        ledger.violations.push(`unbounded: ${this.name} keeps ${seq - start} + ${ahead} of ${stream}, ${waiting} wait`)
+        ledger.violations.push(
+          `unbounded: ${this.name} keeps ${seq - start} + ${ahead} of ${stream}, ${waiting} wait`,
+        )
     }
   }
 }

@@ -174,9 +174,10 @@ export class SimPage implements TabNetwork {
   /** When it may refresh again, after which it has its 15 s; in the past where none is due. */
   get waitsUntil(): number {
     const { status } = this
-    const isWaiting = status?.name === 'stale' && status.reason !== 'disconnected' && status.reason !== 'source'
-    if (!isWaiting || this.#vain === 0) return 0
-    return this.#lastRefreshAt + leastRefreshMs * 2 ** (this.#vain - 1) + 3_000
+    const isWaiting =
+      status?.name === 'stale' && status.reason !== 'disconnected' && status.reason !== 'source'
+    if (!isWaiting || this.refreshes === 0) return 0
+    return this.#lastRefreshAt + leastRefreshMs * 2 ** Math.max(0, this.#vain - 1) + 3_000
   }
 
   get isRight(): boolean {
@@ -195,14 +196,16 @@ export class SimPage implements TabNetwork {
         const held = this.#shown.get(item)
         const isSame = isEqualJson(page.get(item) ?? null, this.#visible(item, state))
         const isRight = isSame && (this.#isNarrowed(item) || held?.version === version)
-        if (!isRight) return `${item} is ${held?.version} instead of ${version}: ${JSON.stringify(page.get(item))}`
+        if (!isRight)
+          return `${item} is ${held?.version} instead of ${version}: ${JSON.stringify(page.get(item))}`
       }
       const count = isResource ? (page.get(path) === undefined ? 0 : 1) : page.list(path).length
       if (count !== wanted.length) return `${path} has ${count} instead of ${wanted.length}`
     }
     const hot = page.get<{ name?: string }>('/people/hot')
     const [element] = this.#tab!.document.elements
-    if (hot !== undefined && element?.textContent !== (hot.name ?? '')) return `it shows ${element?.textContent}`
+    if (hot !== undefined && element?.textContent !== (hot.name ?? ''))
+      return `it shows ${element?.textContent}`
     return undefined
   }
 
@@ -224,7 +227,9 @@ export class SimPage implements TabNetwork {
         const isMissing = exists && held === undefined && !ledger.isLater(path, epoch, version)
         const isOlder = held !== undefined && held.epoch === epoch && held.version < version
         if (isMissing || isOlder)
-          ledger.violations.push(`lost: ${this.name} claims ${marker} and holds ${path} at ${held?.version} instead of ${version}`)
+          ledger.violations.push(
+            `lost: ${this.name} claims ${marker} and holds ${path} at ${held?.version} instead of ${version}`,
+          )
       }
     }
   }
@@ -273,7 +278,10 @@ export class SimPage implements TabNetwork {
   }
 
   #takeTag(html: string): void {
-    const tag = JSON.parse(readTagText(html)!) as { marker: string; held: Record<string, { version: number }> }
+    const tag = JSON.parse(readTagText(html)!) as {
+      marker: string
+      held: Record<string, { version: number }>
+    }
     const epochs = new Map(parseMarker(tag.marker).map(({ stream, epoch }) => [stream, epoch]))
     for (const [path, { version }] of Object.entries(tag.held)) {
       const epoch = epochs.get(path.split('/', 2)[1]!)!
@@ -289,7 +297,9 @@ export class SimPage implements TabNetwork {
     for (const [path, { epoch, version }] of this.#shown) {
       const shown = before.get(path)
       if (shown?.epoch === epoch && version < shown.version)
-        this.#parts.ledger.violations.push(`regressed: ${this.name} refreshes ${path} to ${version} after ${shown.version}`)
+        this.#parts.ledger.violations.push(
+          `regressed: ${this.name} refreshes ${path} to ${version} after ${shown.version}`,
+        )
     }
   }
 
@@ -298,9 +308,12 @@ export class SimPage implements TabNetwork {
     const { name, reason } = this.status!
     this.refreshes++
     tell(`${this.name} refreshes: ${reason}`)
-    if (name !== 'refreshing' || reason === '') ledger.violations.push(`loop: ${this.name} refreshes while ${name}, without a reason`)
+    if (name !== 'refreshing' || reason === '')
+      ledger.violations.push(`loop: ${this.name} refreshes while ${name}, without a reason`)
     if (runtime.now() < this.#lastRefreshAt + leastRefreshMs - 1)
-      ledger.violations.push(`loop: ${this.name} refreshes again after ${runtime.now() - this.#lastRefreshAt} ms: ${reason}`)
+      ledger.violations.push(
+        `loop: ${this.name} refreshes again after ${runtime.now() - this.#lastRefreshAt} ms: ${reason}`,
+      )
     this.#lastRefreshAt = runtime.now()
     this.#vain++
   }
@@ -318,7 +331,9 @@ export class SimPage implements TabNetwork {
     }
     const shown = this.#shown.get(path)
     if (shown?.epoch === epoch && version <= shown.version)
-      ledger.violations.push(`regressed: ${this.name} takes ${path} ${version} after ${shown.version} of ${stream}`)
+      ledger.violations.push(
+        `regressed: ${this.name} takes ${path} ${version} after ${shown.version} of ${stream}`,
+      )
     this.#shown.set(path, { epoch, version })
   }
 }

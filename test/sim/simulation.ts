@@ -127,6 +127,7 @@ async function simulateIn(
         source,
         replicaFile,
         tell,
+        isRunning: () => isFaulty,
         onRestored,
       }
       followers.push(await SimFollower.start(name, parts))

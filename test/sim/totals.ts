@@ -11,7 +11,8 @@ export function createTotals(): Totals {
   const convergences: number[] = []
   const faults = new Map<string, number>()
   let [seeds, failed, acknowledged, unknown, changes, steps, deliveries, restored] = [0, 0, 0, 0, 0, 0, 0, 0]
-  const kinds = { lost: 0, reused: 0, invented: 0, regressed: 0 }
+  let [pageSteps, refreshes] = [0, 0]
+  const kinds = { lost: 0, reused: 0, invented: 0, regressed: 0, leaked: 0 }
   return {
     get failed() {
       return failed
@@ -30,6 +31,8 @@ export function createTotals(): Totals {
       steps += result.steps
       deliveries += result.deliveries
       restored += result.restored
+      pageSteps += result.pageSteps
+      refreshes += result.refreshes
       convergences.push(result.convergenceMs)
     },
     line() {
@@ -38,8 +41,8 @@ export function createTotals(): Totals {
         ((convergences[Math.floor((convergences.length - 1) * share)] ?? 0) / 1_000).toFixed(1)
       const faultCount = [...faults.values()].reduce((sum, count) => sum + count, 0)
       return (
-        `${seeds} seeds, ${failed} failed: lost ${kinds.lost}, reused ${kinds.reused}, invented ${kinds.invented}, regressed ${kinds.regressed}; ` +
-        `${acknowledged} writes acknowledged, ${unknown} unknown, ${changes} changes, ${deliveries} deliveries, ${steps} steps of followers, ` +
+        `${seeds} seeds, ${failed} failed: lost ${kinds.lost}, reused ${kinds.reused}, invented ${kinds.invented}, regressed ${kinds.regressed}, leaked ${kinds.leaked}; ` +
+        `${acknowledged} writes acknowledged, ${unknown} unknown, ${changes} changes, ${deliveries} deliveries, ${steps} steps of followers, ${pageSteps} of pages, ${refreshes} refreshes, ` +
         `${faultCount} faults, ${restored} copies taken up again; right after p50 ${at(0.5)} s, p99 ${at(0.99)} s, at most ${at(1)} s`
       )
     },

@@ -148,6 +148,10 @@ export class SimSocket extends EventEmitter {
     return this
   }
 
+  cork(): void {}
+
+  uncork(): void {}
+
   write(data: string | Buffer): boolean {
     if (this.destroyed) return false
     const bytes = Buffer.from(data)

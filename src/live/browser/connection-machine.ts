@@ -22,8 +22,9 @@ export type ConnectionEvent =
   /**
    * `start` also brings back a page that was away. `heard` comes with each frame, `settled` when one told that the page has everything.
    * `wake` is the timer. `doubt` says that the connection may be dead, `look` that somebody is looking at the page. `leave` puts the page away, `end` ends it.
+   * `again` changes the connection for a new one, where nothing is wrong.
    */
-  | { readonly type: 'start' | 'heard' | 'settled' | 'wake' | 'doubt' | 'look' | 'leave' | 'end' }
+  | { readonly type: 'start' | 'again' | 'heard' | 'settled' | 'wake' | 'doubt' | 'look' | 'leave' | 'end' }
   /** It could not be made, or broke. `retryMs` is the bridge's wish for the earliest next try. */
   | { readonly type: 'lost'; readonly retryMs?: number }
 
@@ -73,6 +74,8 @@ export function stepConnection(
   switch (event.type) {
     case 'start':
       return isUp ? [state] : [connecting, 'connect']
+    case 'again':
+      return [connecting, 'disconnect', 'connect']
     case 'heard':
       return isUp ? [{ ...state, phase: 'open', heardAt: now, wakeAt: now + silenceMs }] : [state]
     case 'settled':

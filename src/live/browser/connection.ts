@@ -65,10 +65,8 @@ export class Connection {
     this.#attempt(async () => {
       const hello = await this.#options.hello()
       if (this.#state.phase === 'open') {
-        if (this.send(hello)) return
-        this.dispatch({ type: 'leave' })
-      }
-      this.dispatch({ type: 'start' })
+        if (!this.send(hello)) this.dispatch({ type: 'again' })
+      } else this.dispatch({ type: 'start' })
     })
   }
 
