@@ -13,6 +13,7 @@ export interface PeopleProcess extends AsyncDisposable {
 }
 
 export interface PeopleProcessOptions {
+  /** A file, or the URL of a PostgreSQL. */
   readonly logFile: string
   readonly brokerUrl: string
   readonly username?: string

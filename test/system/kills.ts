@@ -1,5 +1,5 @@
 /**
- * Kills a service under load with SIGKILL, again and again, and judges what is left: every acknowledged write is in
+ * Kills a service under load with SIGKILL, again and again, and with a log in PostgreSQL its server too, and judges what is left: every acknowledged write is in
  * the log and was published, nothing was published that is not in the log, and the log has no hole. PROTOCOL.md 7.1,
  * 7.2, 7.6.
  */
@@ -16,16 +16,21 @@ import {
   parsePosition,
 } from 'lockstep/contract'
 import { type PeopleProcess, startPeopleProcess } from '../support/people-process.ts'
+import { startPostgres } from '../support/postgres.ts'
 import { createRandom, type Random } from '../support/random.ts'
 
 export interface KillOptions {
   readonly kills: number
   readonly seed: number
+  /** @default 'sqlite' */
+  readonly log?: 'sqlite' | 'postgres'
   readonly onKill?: (count: number) => void
 }
 
 export interface KillCounts {
+  /** Of the service, and those of the database's server. */
   readonly kills: number
+  readonly serverKills: number
   readonly acknowledged: number
   /** Writes without an answer: both outcomes are right. */
   readonly unknown: number
@@ -45,21 +50,29 @@ interface Acknowledged {
 }
 
 /** Runs the kills and throws where a promise is broken. */
-export async function runKills({ kills, seed, onKill }: KillOptions): Promise<KillCounts> {
+export async function runKills({ kills, seed, log = 'sqlite', onKill }: KillOptions): Promise<KillCounts> {
   const folder = await mkdtemp(join(tmpdir(), 'lockstep-kill-'))
   const broker = await openEmbeddedBroker({ port: 0, publishers: { people: 'secret' } })
   const credentials = { username: 'people', password: 'secret' }
-  const logFile = join(folder, 'people.db')
+  // With fsync, as it is where data counts.
+  const postgres = log === 'postgres' ? await startPostgres({ config: 'fsync = on' }) : undefined
+  const logFile = postgres?.url() ?? join(folder, 'people.db')
   const service = await startPeopleProcess({ logFile, brokerUrl: broker.url, ...credentials })
   try {
     const random = createRandom(seed)
+    let [serviceKills, serverKills] = [0, 0]
     const heard = await hear(broker)
     const load = startLoad(service, random)
     for (let count = 1; count <= kills; count++) {
       await load.reached(100 + random.below(300))
-      await service.kill()
+      // The service alone, the server alone, or both at once.
+      const dice = postgres === undefined ? 0 : random.below(3)
+      if (dice < 2) serviceKills++
+      if (dice > 0) serverKills++
+      await Promise.all([dice < 2 && service.kill(), dice > 0 && postgres?.kill()])
       onKill?.(count)
-      await service.start()
+      if (dice > 0) await postgres?.start()
+      if (dice < 2) await service.start()
     }
     await load.reached(100)
     await load.stop()
@@ -69,7 +82,8 @@ export async function runKills({ kills, seed, onKill }: KillOptions): Promise<Ki
     assert.deepEqual(fold(feed), await readList(service.url))
     const { acknowledged, unknown } = load
     return {
-      kills,
+      kills: serviceKills,
+      serverKills,
       acknowledged: acknowledged.length,
       unknown: unknown(),
       changes: feed.length,
@@ -78,6 +92,7 @@ export async function runKills({ kills, seed, onKill }: KillOptions): Promise<Ki
   } finally {
     await service.kill()
     await broker.close()
+    await postgres?.stop()
     await rm(folder, { recursive: true })
   }
 }
