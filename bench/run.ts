@@ -14,6 +14,7 @@ import { question as changeCost } from './change-cost.ts'
 import { question as feedPage } from './feed-page.ts'
 import { type Machine, readMachine } from './harness/machine.ts'
 import { findMosquitto } from './harness/mosquitto.ts'
+import { findNchan, readNginxVersion } from './harness/nchan.ts'
 import { findPostgres } from './harness/postgres.ts'
 import type { Question } from './harness/question.ts'
 import { type Answer, createAnswer, formatAnswer } from './harness/report.ts'
@@ -46,7 +47,7 @@ const { values, positionals } = parseArgs({
 })
 const { quick } = values
 const results = values.results ?? (quick ? undefined : join(here, 'results'))
-const asked = positionals.length === 0 ? questions : positionals.map(findQuestion)
+const asked = positionals.length === 0 ? questions : positionals.flatMap(findQuestions)
 
 installPeers()
 const startMs = performance.now()
@@ -105,9 +106,11 @@ function progress(text: string): void {
   console.error(`${seconds} s  ${text}`)
 }
 
-function findQuestion(name: string): Question {
-  const found = questions.find(question => question.name === name)
-  if (found !== undefined) return found
+/** The question of that name, or all whose names begin with it. */
+function findQuestions(name: string): readonly Question[] {
+  const exact = questions.filter(question => question.name === name)
+  const found = exact.length > 0 ? exact : questions.filter(question => question.name.startsWith(`${name}-`))
+  if (found.length > 0) return found
   console.error(
     `There is no question ${name}. Known: ${questions.map(question => question.name).join(', ')}.`,
   )
@@ -128,7 +131,10 @@ function readVersions(): Record<string, string> {
   const own = readManifest(root).dependencies
   const peers = readManifest(join(here, 'peers')).dependencies
   const { aedes, mqtt } = own
-  return { aedes: aedes!, mqtt: mqtt!, ...peers }
+  const nginx = findNchan()
+  const nchan: Record<string, string> =
+    nginx === undefined ? {} : { 'nginx with Nchan': readNginxVersion(nginx) }
+  return { aedes: aedes!, mqtt: mqtt!, ...peers, ...nchan }
 }
 
 function readManifest(folder: string): { readonly dependencies: Record<string, string> } {

@@ -14,8 +14,8 @@ interface LiveServer extends AsyncDisposable {
 export interface LivePair extends AsyncDisposable {
   readonly server: LiveServer
   readonly load: MeasuredProcess<LiveLoadReady>
-  /** Connects until there are so many pages, and shows that all of them hear. */
-  connect(pages: number): Promise<void>
+  /** Connects until there are so many pages, and publishes so many messages, which all of them have to hear. */
+  connect(pages: number, messages?: number): Promise<void>
 }
 
 const programs = {
@@ -33,8 +33,8 @@ export async function startLivePair(options: LiveLoadOptions, folder: string): P
     return {
       server,
       load,
-      async connect(pages) {
-        const request: ConnectRequest = { port: server.port, pages }
+      async connect(pages, messages) {
+        const request: ConnectRequest = { port: server.port, pages, messages }
         await load.call('connect', request)
       },
       async [Symbol.asyncDispose]() {

@@ -23,7 +23,7 @@ export function findNchan(): string | undefined {
   return folders.map(folder => join(folder, 'nginx')).find(existsSync)
 }
 
-export function readNchanVersion(program: string): string {
+export function readNginxVersion(program: string): string {
   const { stderr } = spawnSync(program, ['-v'], { encoding: 'utf8' })
   return /nginx\/(\S+)/.exec(stderr)?.[1] ?? 'unknown'
 }

@@ -26,6 +26,8 @@ export interface ConnectRequest {
   readonly port: number
   /** How many pages there shall be; those that are there stay. */
   readonly pages: number
+  /** Messages published then, which prove that all of them hear and warm what has to be warm. @default 5 */
+  readonly messages?: number
 }
 
 export interface BurstResult {
@@ -61,12 +63,14 @@ runProgram<LiveLoadOptions>(async ({ kind, file }) => {
   return {
     ready,
     commands: {
-      async connect({ port, pages }: ConnectRequest): Promise<void> {
+      async connect({ port, pages, messages = 5 }: ConnectRequest): Promise<void> {
         load.publisher ??= service ?? (await openHttpPublisher(port, '/publish', load.onFailure))
         // One more, for the page that never reads.
         const hello = await service?.createHello(pages + 1)
         await load.connect(port, hello === undefined ? dialectOf(kind) : speakLockstep(hello), pages)
+        for (let count = 0; count < messages; count++) await load.publishOne()
       },
+      churn: ({ times }: { times: number }) => load.churn(times),
       stall: () => load.stall(),
       burst: ({ size, durationMs }: { size: number; durationMs: number }) => load.burst(size, durationMs),
       latency: ({ perSecond, durationMs }: { perSecond: number; durationMs: number }) =>
@@ -132,8 +136,26 @@ class LiveLoad implements Crowd {
       more()
     })
     this.#onReady = () => {}
-    // Proves that all of them hear, and warms what has to be warm.
-    for (let count = 0; count < 5; count++) await this.#unit(1)
+  }
+
+  /** All pages go and others come, so many times. */
+  async churn(times: number): Promise<void> {
+    const pages = this.#clients.length
+    for (let count = 0; count < times; count++) {
+      for (const client of this.#clients) client.cut()
+      this.#clients = []
+      this.#readyCount = 0
+      await this.connect(this.port, this.dialect, pages)
+    }
+  }
+
+  /** Publishes a message, and resolves when every page has it. */
+  publishOne(): Promise<void> {
+    return this.#wait(done => {
+      this.#onDone = done
+      this.#due = this.#clients.length
+      this.publisher!.publish(1)
+    })
   }
 
   /** One more page, which takes its handshake and then nothing: the others go on. */
@@ -230,14 +252,6 @@ class LiveLoad implements Crowd {
     for (const client of this.#clients) client.cut()
     this.#stalled?.cut()
     await this.publisher?.close()
-  }
-
-  #unit(size: number): Promise<void> {
-    return this.#wait(done => {
-      this.#onDone = done
-      this.#due = size * this.#clients.length
-      this.publisher!.publish(size)
-    })
   }
 
   /** Errors: what a connection or the publisher fails with; that it took too long. */
