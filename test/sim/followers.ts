@@ -8,7 +8,7 @@ import {
   type Follower,
   type ResourceFollower,
 } from '../../src/client/index.ts'
-import { isEqualJson, type JsonObject, parsePosition } from '../../src/contract/index.ts'
+import { isEqualJson, isLockstepError, type JsonObject, parsePosition } from '../../src/contract/index.ts'
 import type { SimBroker, SimConnection } from './broker.ts'
 import type { Ledger } from './ledger.ts'
 import { SimLink } from './network.ts'
@@ -25,6 +25,8 @@ export class SimFollower {
   readonly #ledger: Ledger
   readonly #tell: (line: string) => void
   readonly #shown = new Map<string, { epoch: string; version: number }>()
+  readonly #fault = new Error('a part that the steps use has thrown')
+  #faultUntil = 0
   #process: FollowerProcess | undefined
   #kills = 0
 
@@ -57,9 +59,11 @@ export class SimFollower {
     const connection = await connect({
       api: 'http://api',
       broker: mqtt,
-      fetch: this.link.fetch,
+      fetch: this.#createFetch(),
+      random: () => this.#random(),
       onError: (error, { stage }) => {
-        if (stage === 'replica') this.#ledger.violations.push(`${this.name} reports ${String(error)}`)
+        const isPlanned = stage !== 'replica' && (stage !== 'follower' || error === this.#fault)
+        if (!isPlanned) this.#ledger.violations.push(`${this.name} reports ${String(error)}`)
       },
     })
     const replica = replicaFile && `${replicaFile}.${this.#kills}`
@@ -67,6 +71,52 @@ export class SimFollower {
     follower.on('change', change => this.#check(change))
     follower.on('status', status => this.#tell(`${this.name} ${status}`))
     this.#process = { connection, follower, mqtt }
+    void this.#use(follower)
+  }
+
+  /** Lists come in pages of a few items, as where a collection is larger. */
+  #createFetch(): typeof fetch {
+    const { runtime } = this.#parts
+    if (runtime.chance(0.5)) return this.link.fetch
+    const limit = `limit=${runtime.between(2, 6)}`
+    return (input, init) => this.link.fetch(String(input).replace('limit=1000', limit), init)
+  }
+
+  #random(): number {
+    if (this.#parts.runtime.now() >= this.#faultUntil) return Math.random()
+    this.#faultUntil = 0
+    throw this.#fault
+  }
+
+  /** What an application does with it: it takes new baselines and waits for markers; now and then a step fails. */
+  async #use(follower: AnyFollower): Promise<void> {
+    const { runtime, isRunning, path } = this.#parts
+    const stream = path.split('/', 2)[1]!
+    while (runtime.chance(0.7)) {
+      await runtime.sleep(runtime.between(50, 4_000))
+      const epoch = this.#ledger.epochOf(stream)
+      if (this.follower !== follower || epoch === undefined || !isRunning()) return
+      if (runtime.chance(0.2)) {
+        this.#faultUntil = runtime.now() + runtime.between(1, 1_000)
+        continue
+      }
+      const seq = this.#ledger.headOf(stream)
+      const isRefresh = runtime.chance(0.6)
+      try {
+        if (isRefresh) await follower.refresh({ timeoutMs: runtime.between(100, 8_000) })
+        else await follower.atLeast([{ stream, epoch, seq }], { timeoutMs: runtime.between(100, 8_000) })
+      } catch (error) {
+        if (isLockstepError(error) && ['timeout', 'closed', 'position-gone'].includes(error.code)) continue
+        this.#ledger.violations.push(
+          `${this.name}: ${isRefresh ? 'refresh' : 'atLeast'} fails with ${String(error)}`,
+        )
+        continue
+      }
+      const { position } = follower
+      this.#tell(`${this.name} ${isRefresh ? 'refreshed' : 'reached'} ${follower.marker} for ${epoch}:${seq}`)
+      if (position?.epoch === epoch && position.seq < seq)
+        this.#ledger.violations.push(`${this.name} was to be at ${epoch}:${seq} and is at ${follower.marker}`)
+    }
   }
 
   /** Ends its process as a kill does: what is not in its file is lost. It starts again after a while. */
@@ -95,7 +145,9 @@ export class SimFollower {
     if (restored === undefined) return
     this.#parts.onRestored()
     const isAhead = restored.epoch === position?.epoch && restored.seq > position.seq
-    if (isAhead || follower.status === 'live' || follower.staleForMs + 1 < downMs + staleForMs)
+    // Of one that had to begin anew, the file knows more than it did.
+    const isTooYoung = position !== undefined && follower.staleForMs + 1 < downMs + staleForMs
+    if (isAhead || follower.status === 'live' || isTooYoung)
       this.#ledger.violations.push(
         `${this.name} was at ${position?.seq}, old by ${staleForMs}, down for ${downMs}, and is back at ${restored.seq}, ${follower.status}, old by ${follower.staleForMs}`,
       )
@@ -208,6 +260,8 @@ export interface FollowerParts {
   readonly source: 'mqtt' | 'sse'
   /** Where it keeps its copy; `undefined` is in memory only. */
   readonly replicaFile: string | undefined
+  /** Does the application still use it? Not when all is to come to rest. */
+  readonly isRunning: () => boolean
   /** Hears that a copy was there after a kill. */
   readonly onRestored: () => void
   readonly tell: (line: string) => void
