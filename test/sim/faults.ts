@@ -17,7 +17,7 @@ export interface FaultParts {
   readonly more?: Readonly<Record<string, Fault>>
 }
 
-type Fault = (parts: FaultParts) => Promise<void>
+export type Fault = (parts: FaultParts) => Promise<void>
 
 export const faultKinds: Readonly<Record<string, Fault>> = {
   async 'service killed'({ runtime, service }) {

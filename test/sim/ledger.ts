@@ -25,19 +25,35 @@ interface History {
   readonly resources: Map<string, Entry[]>
 }
 
+/** What is looked at of a log. */
+export type JudgedLog = Pick<ChangeLog, 'head' | 'readChanges' | 'readCollection' | 'onCommit'>
+
 export class Ledger {
   readonly violations: string[] = []
+  readonly #refused: string[] = []
   changes = 0
   readonly #histories = new Map<string, History>()
   readonly #epochs = new Map<string, string>()
   #reading: Promise<void> = Promise.resolve()
 
   /** Follows a log from now on; what it holds of an epoch that is known must be what was there before. */
-  async attach(log: ChangeLog): Promise<void> {
+  async attach(log: JudgedLog): Promise<void> {
     for (const stream of ['people', 'projects']) await this.#read(log, stream)
     log.onCommit(heads => {
       for (const { stream } of heads) this.#reading = this.#reading.then(() => this.#read(log, stream))
     })
+  }
+
+  /** A write was answered as one that was not made: this text of it must be in no change. */
+  refuse(text: string): void {
+    this.#refused.push(text)
+  }
+
+  /** Is something in the log that was said not to be? */
+  checkRefused(): void {
+    const texts = [...this.#histories.values()].flatMap(({ messages }) => [...messages.values()]).join('\n')
+    for (const text of this.#refused)
+      if (texts.includes(text)) this.violations.push(`invented: ${text} was refused, and is in the log`)
   }
 
   epochOf(stream: string): string | undefined {
@@ -98,7 +114,7 @@ export class Ledger {
     return states
   }
 
-  async #read(log: ChangeLog, stream: string): Promise<void> {
+  async #read(log: JudgedLog, stream: string): Promise<void> {
     const head = await log.head(stream).catch(() => undefined)
     if (head === undefined) return
     const isNew = !this.#histories.has(`${stream}:${head.epoch}`)
@@ -120,7 +136,7 @@ export class Ledger {
   }
 
   /** What was there when an epoch began. */
-  async #takeBase(log: ChangeLog, stream: string, history: History): Promise<void> {
+  async #takeBase(log: JudgedLog, stream: string, history: History): Promise<void> {
     const head = await log.head(stream)
     if (head.seq > 0) return
     const collections = [`/${stream}`]

@@ -7,6 +7,7 @@
  */
 import crypto from 'node:crypto'
 import { syncBuiltinESMExports } from 'node:module'
+import timersPromises from 'node:timers/promises'
 
 export interface Runtime {
   /** Virtual milliseconds since the start. */
@@ -165,6 +166,11 @@ function replaceGlobals({ schedule, cancel, now, random }: Replacements): () => 
     replace(Date, 'now', () => startMs + Math.floor(now())),
     replace(Math, 'random', random),
     replace(AbortSignal, 'timeout', timeoutSignal),
+    replace(
+      timersPromises,
+      'setTimeout',
+      (delayMs: number) => new Promise<void>(resolve => schedule(() => resolve(), delayMs)),
+    ),
     replace(crypto, 'randomBytes', (size: number) =>
       Buffer.from(Array.from({ length: size }, () => random() * 256)),
     ),

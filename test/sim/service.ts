@@ -2,6 +2,7 @@
  * A service that can be killed, set back to a backup and started again: the real handlers, group commit and relay
  * on a log in memory whose images stand for the disk.
  */
+import type { ChangeLog } from '../../src/log/change-log.ts'
 import { createMemoryLog, type MemoryLog, type MemoryLogImage } from '../../src/log/memory.ts'
 import { defineResource } from '../../src/service/resource.ts'
 import { openService, type Service } from '../../src/service/service.ts'
@@ -16,7 +17,13 @@ const schema = {
 export const people = defineResource('people', { schema })
 export const notes = defineResource('people/{person}/notes', { schema })
 export const projects = defineResource('projects', { schema })
+export const resources = [people, notes, projects] as const
 export const streams = ['people', 'projects'] as const
+
+export const serviceOptions = {
+  retention: { maxRows: 40, minRows: 10, maxAgeMs: 3_600_000 },
+  relay: { windowSize: 8, maxBacklog: 60, maxMessageBytes: 400 },
+} as const
 
 /** What the disk holds, with the word that tells the epoch guard how old it is. */
 interface DiskImage {
@@ -26,8 +33,11 @@ interface DiskImage {
 
 export class SimService {
   isUp = false
+  /** May its log fail while it runs? */
+  readonly mayFail: boolean = false
   boot = 0
-  log!: MemoryLog
+  log!: ChangeLog
+  #memory!: MemoryLog
   #service: Service | undefined
   #connection: SimConnection | undefined
   #disk: DiskImage | undefined
@@ -49,7 +59,8 @@ export class SimService {
   async start(): Promise<void> {
     const boot = ++this.boot
     const disk = this.#disk
-    this.log = createMemoryLog({ image: disk?.image, onError: this.#onError })
+    this.#memory = createMemoryLog({ image: disk?.image, onError: this.#onError })
+    this.log = this.#memory
     await this.log.ensureStreams(streams)
     // The real guard keeps this word in a file beside the database; an older copy holds an older word.
     if (disk !== undefined && disk.word !== this.#word)
@@ -59,11 +70,10 @@ export class SimService {
     if (boot !== this.boot) return
     this.#connection = this.#broker.connect()
     this.#service = await openService({
-      resources: [people, notes, projects],
+      ...serviceOptions,
+      resources,
       log: this.log,
       broker: this.#connection,
-      retention: { maxRows: 40, minRows: 10, maxAgeMs: 3_600_000 },
-      relay: { windowSize: 8, maxBacklog: 60, maxMessageBytes: 400 },
       onError: this.#onError,
     })
     this.isUp = true
@@ -85,17 +95,22 @@ export class SimService {
   kill(): void {
     if (!this.isUp) return
     this.isUp = false
-    this.boot++
-    this.#disk = { image: this.log.image(), word: this.#word }
+    this.#disk = { image: this.#memory.image(), word: this.#word }
     void this.#connection?.close()
     void this.#service?.close()
+    this.cutAll()
+  }
+
+  /** Whatever is on its way to it ends. */
+  protected cutAll(): void {
+    this.boot++
     for (const end of this.#onKill) end()
     this.#onKill.clear()
   }
 
   /** Keeps a copy of the disk as it is now. */
   backUp(): void {
-    if (this.isUp) this.#backups.push({ image: this.log.image(), word: this.#word++ })
+    if (this.isUp) this.#backups.push({ image: this.#memory.image(), word: this.#word++ })
   }
 
   /** Puts an earlier copy in the place of the disk; only while it is down. Gives whether there was one. */

@@ -43,7 +43,7 @@ export async function runWriter(parts: WriterParts): Promise<void> {
 }
 
 async function writeOverHttp(
-  { runtime, link, ledger, tell, name }: WriterParts,
+  { runtime, service, link, ledger, tell, name }: WriterParts,
   value: string,
 ): Promise<number> {
   const id = runtime.pick(ids)
@@ -67,7 +67,11 @@ async function writeOverHttp(
   const text2 = await response.text()
   const marker = response.headers.get('lockstep-marker')
   tell(`${name} ${request.method} ${request.path} ${response.status} ${marker} ${text2}`)
-  if (response.status >= 500)
+  const code = response.status === 503 ? (JSON.parse(text2) as { code: string }).code : undefined
+  // A database that is away, or gone back, may be said to be; what was not written MUST NOT turn up.
+  if (code === 'log-failed' && service.mayFail) ledger.refuse(`"${value}"`)
+  else if (code === 'outcome-unknown' && service.mayFail) throw new Error(code)
+  else if (response.status >= 500)
     ledger.violations.push(`${request.method} ${request.path} was answered with ${response.status}: ${text2}`)
   checkAcknowledged(ledger, response, request.path, id)
   return response.status
