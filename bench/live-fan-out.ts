@@ -37,8 +37,8 @@ const columns: readonly Column[] = [
   { figure: 'loadBusy', title: 'load busy, at most', digits: 2 },
 ]
 
-export const question: Question = createQuestion('live-fan-out', 1_000, { full: 130, quick: 20 })
-export const questionOfMany: Question = createQuestion('live-fan-out-5000', 5_000, { full: 90, quick: 15 })
+export const question: Question = createQuestion('live-fan-out', 1_000, { full: 115, quick: 25 })
+export const questionOfMany: Question = createQuestion('live-fan-out-5000', 5_000, { full: 75, quick: 20 })
 
 function createQuestion(name: string, pages: number, budgetS: Question['budgetS']): Question {
   return {
@@ -66,7 +66,7 @@ async function prepare(setting: Setting, pages: number): Promise<Prepared> {
       name,
       measure: () => measure(setting, kind, { clients, isSlow: name === names.slow }),
     })),
-    rounds: setting.quick ? 1 : isFew ? 5 : 3,
+    rounds: setting.quick ? 1 : isFew ? 3 : 2,
     claims: createClaims(isFew),
     notes: [
       'Each page counts what it gets and checks that no number is missing and none comes twice.',
@@ -102,7 +102,7 @@ async function measure(
   kind: PeerKind,
   { clients, isSlow }: { clients: number; isSlow: boolean },
 ): Promise<Figures> {
-  const durationMs = quick ? 200 : 1_000
+  const durationMs = quick ? 200 : 800
   await using pair = await startLivePair({ kind }, folder)
   const { server, load } = pair
   await pair.connect(clients)

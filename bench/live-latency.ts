@@ -29,7 +29,7 @@ async function prepare(setting: Setting): Promise<Prepared> {
       ...(hasNchan ? [variant(names.nchan, 'nchan')] : []),
       variant(names.socketIo, 'socket.io'),
     ],
-    rounds: setting.quick ? 1 : 5,
+    rounds: setting.quick ? 1 : 4,
     claims: [
       {
         text: `p99 of ${names.lockstep} : ${names.nchan}`,

@@ -26,7 +26,7 @@ const churns = 40
 export const question: Question = {
   name: 'live-memory',
   title: 'Memory of a page: resident memory of the server per connection',
-  budgetS: { full: 60, quick: 12 },
+  budgetS: { full: 60, quick: 30 },
   prepare,
 }
 
@@ -53,7 +53,7 @@ async function prepare(setting: Setting): Promise<Prepared> {
       variant(names.socketIo, 'socket.io'),
       variant(names.ws, 'ws'),
     ],
-    rounds: setting.quick ? 1 : 3,
+    rounds: setting.quick ? 1 : 2,
     claims: [
       ...sizes.map(claim),
       {

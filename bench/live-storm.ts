@@ -31,7 +31,7 @@ const names = {
 export const question: Question = {
   name: 'live-storm',
   title: `Reconnect storm: 1,000 pages at once, each of which missed ${missed} messages`,
-  budgetS: { full: 110, quick: 20 },
+  budgetS: { full: 120, quick: 25 },
   prepare,
 }
 
@@ -63,7 +63,7 @@ async function prepare(setting: Setting): Promise<Prepared> {
       ...(hasNchan ? [variant(names.nchan, 'nchan-with-ids')] : []),
       variant(names.socketIo, 'socket.io'),
     ],
-    rounds: quick ? 1 : 5,
+    rounds: quick ? 1 : 3,
     claims: [names.lockstep, names.large].flatMap(own => [
       claim(own, names.nchan, 0.35),
       claim(own, names.socketIo, 0.15),

@@ -222,9 +222,9 @@ class LiveLoad implements Crowd {
   async cutAll(missed: number): Promise<void> {
     for (const client of this.#clients) client.cut()
     // The server has to notice, and whoever keeps what was missed has to have it.
-    await pause(500)
+    await pause(300)
     this.publisher!.publish(missed)
-    await pause(1_000)
+    await pause(500)
   }
 
   /** Has all come back at once; resolves when the last one has everything. */

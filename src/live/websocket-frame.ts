@@ -5,7 +5,7 @@
  * costs nothing but this object.
  */
 import { isUtf8 } from 'node:buffer'
-import { createHash } from 'node:crypto'
+import { hash } from 'node:crypto'
 import { LockstepError } from '../contract/index.ts'
 
 /** What a page sent: a whole text, or a control frame. */
@@ -155,5 +155,5 @@ function writeHeader(bytes: Buffer, at: number, opcode: number, size: number): n
 
 /** The answer to `Sec-WebSocket-Key` (RFC 6455 §4.2.2). */
 export function acceptKey(key: string): string {
-  return createHash('sha1').update(`${key}258EAFA5-E914-47DA-95CA-C5AB0DC85B11`).digest('base64')
+  return hash('sha1', `${key}258EAFA5-E914-47DA-95CA-C5AB0DC85B11`, 'base64')
 }
