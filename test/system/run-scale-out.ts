@@ -39,15 +39,15 @@ const totals = await runScaleOut({
     const name = nameOf(fault)
     recoveries.set(name, [...(recoveries.get(name) ?? []), recovery])
     const what = typeof fault === 'string' ? fault : fault.kill.join(' and ')
-    const { equalMs, liveMs = 0 } = recovery
-    console.log(`${what}: equal after ${equalMs.toFixed(0)} ms, live after ${liveMs.toFixed(0)} ms`)
+    const { equalMs, liveMs } = recovery
+    const live = liveMs === undefined ? 'not live in a minute' : `live after ${liveMs.toFixed(0)} ms`
+    console.log(`${what}: equal after ${equalMs.toFixed(0)} ms, ${live}`)
   },
 })
 
 for (const [name, each] of recoveries) {
   const equal = each.map(({ equalMs }) => equalMs)
-  const live = each.map(({ liveMs }) => liveMs ?? 0)
-  console.log(`${name}, ${each.length} times: equal ${summary(equal)}, live ${summary(live)}`)
+  console.log(`${name}, ${each.length} times: equal ${summary(equal)}, live ${summary(liveTimes(each))}`)
 }
 const { acknowledged, unknown, unanswered, unansweredRolling, changes, answered } = totals
 const all = totals.recoveries
@@ -55,7 +55,7 @@ console.log(
   `${minutes} minutes, ${all.length} faults: ${acknowledged} writes acknowledged by ${answered.length} instances, ${unknown} of unknown outcome, ` +
     `${unanswered} requests unanswered (${unansweredRolling} in rolling restarts), ${changes} changes in the log; ` +
     `lost 0, invented 0, numbered twice 0; followers equal ${summary(all.map(({ equalMs }) => equalMs))}, ` +
-    `live ${summary(all.map(({ liveMs }) => liveMs ?? 0))}`,
+    `live ${summary(liveTimes(all))}, not in a minute ${all.length - liveTimes(all).length} times`,
 )
 
 /** Each part once, then any one, two of different kinds at once, or a rolling restart, until the time is up. */
@@ -75,6 +75,10 @@ function* chooseFaults(random: Random): Generator<Fault> {
 function nameOf(fault: Fault): string {
   if (typeof fault === 'string') return fault
   return fault.kill.length > 1 ? 'two at once' : fault.kill[0]!.split(' ')[0]!
+}
+
+function liveTimes(all: readonly Recovery[]): number[] {
+  return all.map(({ liveMs }) => liveMs).filter(liveMs => liveMs !== undefined)
 }
 
 /** The median and the greatest, in seconds. */
