@@ -7,8 +7,15 @@ export interface Admission {
   readonly refused?: GatewayAnswer
   /** Set on the request to the service, whatever the client sent under these names. Lower case. */
   readonly requestHeaders?: Readonly<Record<string, string>>
+  /** Headers of the client that the service does not get: its API key. Lower case. */
+  readonly withoutHeaders?: readonly string[]
   /** Set on the response, whoever makes it: `RateLimit`, CORS. */
   readonly responseHeaders?: Readonly<Record<string, string>>
+  /**
+   * Is what let it in still good? Asked at least every 30 s while a response or WebSocket stays open, which ends where it is not: the key was
+   * revoked, the token is over. Missing where nothing can end.
+   */
+  readonly stillHolds?: () => boolean
 }
 
 /** Is asked about each request that a route leads somewhere, upgrades and own pages included. */

@@ -1,0 +1,42 @@
+/**
+ * API keys: how one is made, read and kept. A key is shown once; what is kept says nothing of it.
+ *
+ * `lsk_`, 32 random bytes and a checksum, so that a mistyped key is told from a wrong one, and that scanners find keys in what was published.
+ * With so much randomness a fast hash keeps it as well as a slow one.
+ */
+import { createHash, createHmac, randomBytes, timingSafeEqual } from 'node:crypto'
+import { crc32 } from 'node:zlib'
+
+const keyForm = /^lsk_([A-Za-z0-9_-]{43})([A-Za-z0-9_-]{6})$/
+
+/** What finds a key, or most of one, where none may stand: in a URL. */
+export const keyTrace = /lsk_[A-Za-z0-9_-]{16}/
+
+export function createApiKey(): string {
+  const secret = randomBytes(32).toString('base64url')
+  return `lsk_${secret}${checksumOf(secret)}`
+}
+
+/** Is it the text of a key? Says nothing of whether there is such a key. */
+export function isApiKey(text: string): boolean {
+  const [, secret, checksum] = keyForm.exec(text) ?? []
+  return secret !== undefined && checksumOf(secret) === checksum
+}
+
+/** What is kept of a key. With a pepper, a secret that is kept elsewhere, the file of keys alone is not even good for guessing. */
+export function hashApiKey(key: string, pepper: string | undefined): string {
+  const hash = pepper === undefined ? createHash('sha256') : createHmac('sha256', pepper)
+  return hash.update(key).digest('base64url')
+}
+
+/** Compares two hashes in a time that does not depend on where they differ. */
+export function isSameHash(a: string, b: string): boolean {
+  const [one, other] = [Buffer.from(a), Buffer.from(b)]
+  return one.length === other.length && timingSafeEqual(one, other)
+}
+
+function checksumOf(secret: string): string {
+  const bytes = Buffer.alloc(4)
+  bytes.writeUInt32BE(crc32(secret))
+  return bytes.toString('base64url')
+}
