@@ -135,6 +135,7 @@ export class FollowerDriver {
       const current = next
       // What mends a failed step comes before anything can look at what the step has left.
       next = this.#try(current, () => this.#step(current, effects))
+      if (next !== undefined) this.#refuseForgotten(current, effects)
     }
     for (const effect of effects) {
       const next = this.#try(event, () => this.#perform(effect))
@@ -166,6 +167,16 @@ export class FollowerDriver {
       this.#report(error, 'follower')
       return undefined
     }
+  }
+
+  /** A call whose step has thrown before anything waited for it would wait for ever. */
+  #refuseForgotten(event: FollowerEvent, effects: readonly Effect[]): void {
+    if (!('token' in event)) return
+    const { token } = event
+    const isWaiting = this.data.waits.some(wait => wait.token === token)
+    if (isWaiting || effects.some(effect => effect.type === 'settle' && effect.token === token)) return
+    const text = `The follower of ${this.#target.path} failed while it was asked. Try again, and look at what onError heard.`
+    this.#settle(token, new LockstepError('internal', text))
   }
 
   #fail(error: unknown): FollowerEvent {

@@ -1,6 +1,7 @@
 /** Something throws in the middle of a follower's step: it begins anew, or closes loudly; it never goes on as if nothing were. */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import { systemClock } from '../../src/client/clock.ts'
 import type { CollectionFollower } from '../../src/client/follower.ts'
 import type { JsonObject } from '../../src/contract/index.ts'
 import { live, newFile, open, type Stage } from './replica-stage.ts'
@@ -77,6 +78,24 @@ for (const kind of ['memory', 'replica'] as const) {
     assert.deepEqual([again.marker, again.state.size], [marker, 3])
   })
 }
+
+test('a call whose own step throws fails, and the follower goes on', async () => {
+  await using stage = await open()
+  let isFaulty = false
+  const now = (): number => {
+    if (!isFaulty) return performance.now()
+    isFaulty = false
+    throw new Error('a mistake')
+  }
+  const connection = await stage.connect(undefined, { clock: { ...systemClock, now } })
+  const people = connection.follow('/people')
+  await live(people)
+  isFaulty = true
+  await assert.rejects(people.refresh(), { code: 'internal' })
+  await people.refresh()
+  await live(people)
+  assert.equal(people.state.size, 3)
+})
 
 test('a source that cannot be opened because its part throws closes the follower rather than leave it unheard', async () => {
   await using stage = await open()
