@@ -53,6 +53,8 @@ export interface BridgeLimits extends AdmissionOptions {
   readonly warmMessages?: number
   /** The most changes that are read from the feed for one page; past it the page begins anew. @default 5_000 */
   readonly maxReplay?: number
+  /** From so many changes on, those of a resource are told as one where that says the same. @default 100 */
+  readonly conflateFrom?: number
   /** How long a page may be ahead of the API before it begins anew. @default 2_000 */
   readonly holdMs?: number
   /** Bytes that a page has not taken yet; past it, nothing more is made for it until it has. @default 262_144 */
@@ -92,6 +94,7 @@ const defaultLimits: Required<BridgeLimits> = {
   backlogChars: 8_388_608,
   warmMessages: 1_000,
   maxReplay: 5_000,
+  conflateFrom: 100,
   holdMs: 2_000,
   maxQueuedBytes: 262_144,
   slowMs: 10_000,

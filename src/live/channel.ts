@@ -58,11 +58,12 @@ export interface Part {
 }
 
 const maxFrameChars = 262_144
-/** From so many changes on it is worth a look whether fewer say the same. */
-const conflateFrom = 100
 
-/** Cuts an interval so that no frame grows without limit; each part covers its own piece, so each is true by itself. */
-export function cutInterval(entries: readonly Entry[], to: number): readonly Part[] {
+/**
+ * Cuts an interval so that no frame grows without limit; each part covers its own piece, so each is true by itself. From `conflateFrom` changes
+ * on it looks whether fewer say the same.
+ */
+export function cutInterval(entries: readonly Entry[], to: number, conflateFrom: number): readonly Part[] {
   if (entries.length >= conflateFrom) {
     const joined = conflate(entries)
     const isConflated = joined.length < entries.length

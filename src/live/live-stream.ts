@@ -25,13 +25,13 @@ import type { View } from './view.ts'
 export interface LiveStreamOptions {
   readonly name: string
   readonly fills: Fills
-  readonly limits: SeatLimits
+  readonly limits: SeatLimits & { readonly conflateFrom: number }
   readonly backlog: Partial<BacklogLimits>
   readonly bookmarkEveryMs: number
   readonly counters: Counters
   readonly now: () => number
   readonly random: () => number
-  /** Asks the feed where the stream is; `proofs` grows when it has answered. */
+  /** Asks the feed where the stream is, with a read that begins now or later. */
   readonly ask: () => void
   readonly onError: (error: unknown) => void
 }
@@ -54,7 +54,9 @@ export class LiveStream {
   #isSound = false
   /** The first number of the change log, as the feed said. */
   first = 1
-  /** How often the feed has been read to its head. */
+  /** How many reads of the feed have begun. */
+  reads = 0
+  /** The last of them that has led to the head: all that was there when it began has been heard of. */
   proofs = 0
 
   constructor(options: LiveStreamOptions) {
@@ -87,7 +89,7 @@ export class LiveStream {
       epoch: position?.epoch,
       seq: position?.seq ?? 0,
       sinceMs: this.#options.now(),
-      proofs: this.proofs,
+      proofs: this.reads,
       phase: 'waiting',
       held: undefined,
     }
@@ -113,6 +115,7 @@ export class LiveStream {
     seat.phase = 'waiting'
     seat.epoch = this.backlog.epoch
     seat.seq = seat.channel.told
+    this.#arrive(seat)
     seat.channel.members.delete(seat)
   }
 
@@ -254,7 +257,7 @@ export class LiveStream {
     const key = `${after}-${to}`
     const kept = this.#cuts.get(key)
     if (kept !== undefined) return kept
-    const parts = cutInterval(entries, to)
+    const parts = cutInterval(entries, to, this.#options.limits.conflateFrom)
     if (this.#cuts.size >= maxKeptParcels) this.#cuts.clear()
     this.#cuts.set(key, parts)
     return parts
@@ -283,6 +286,8 @@ export class LiveStream {
         this.first = Math.max(this.first, page.first)
         if (!seat.outlet.isOpen) return
         const entries = page.entries.filter(({ seq }) => seq > seat.seq)
+        // The feed may be ahead of the backlog: from this place on it has its time anew.
+        this.#arrive(seat)
         if (this.#catchUp(seat, entries, page.to, false)) this.place(seat)
       },
       error => {
@@ -297,6 +302,11 @@ export class LiveStream {
         }
       },
     )
+  }
+
+  #arrive(seat: Seat): void {
+    seat.sinceMs = this.#options.now()
+    seat.proofs = this.reads
   }
 
   #hold(seat: Seat, reason: HoldReason): void {
@@ -334,7 +344,7 @@ export class LiveStream {
     const frames: string[] = []
     let messages = 0
     let after = channel.told
-    for (const part of cutInterval(pending, last)) {
+    for (const part of cutInterval(pending, last, this.#options.limits.conflateFrom)) {
       const frame = buildFrame(channel.view, epoch, after, part)
       frames.push(frame.text)
       messages += frame.messages

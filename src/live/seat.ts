@@ -26,7 +26,7 @@ export interface Place {
   readonly seq: number
   /** When it came to this place, in milliseconds of the bridge's clock. */
   readonly sinceMs: number
-  /** How often the feed had been read when it came. */
+  /** How many reads of the feed had begun when it came. */
   readonly proofs: number
 }
 
@@ -37,7 +37,7 @@ export interface Holding {
   readonly last: number
   /** The first number of the change log, as last heard from the feed. */
   readonly first: number
-  /** How often the feed has been read to its head. */
+  /** The last read of the feed that has led to its head. */
   readonly proofs: number
 }
 

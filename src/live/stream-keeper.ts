@@ -18,7 +18,7 @@ export interface StreamKeeperOptions {
   readonly name: string
   readonly feed: Feed
   readonly openSource: (listener: SourceListener, position: () => Position | undefined) => HeardSource
-  readonly limits: SeatLimits
+  readonly limits: SeatLimits & { readonly conflateFrom: number }
   readonly backlog: Partial<BacklogLimits>
   /** Changes read from the feed at the start, so that pages that were there before need no read of their own. */
   readonly warmMessages: number
@@ -151,9 +151,11 @@ export class StreamKeeper implements SourceListener {
     this.#due = undefined
     this.#isReading = true
     this.#isWanted = false
+    this.stream.reads += 1
+    const read = this.stream.reads
     this.#readAll()
       .then(
-        () => this.#succeeded(),
+        () => this.#succeeded(read),
         error => {
           this.#failures += 1
           // Once for each outage; its end shows in the health.
@@ -168,12 +170,12 @@ export class StreamKeeper implements SourceListener {
       })
   }
 
-  #succeeded(): void {
+  #succeeded(read: number): void {
     this.#failures = 0
     // Only now is it known where to begin, and where the topics are.
     if (!this.#closing.signal.aborted) this.#source ??= this.#options.openSource(this, () => this.#position())
     this.#started.resolve()
-    this.stream.proofs += 1
+    this.stream.proofs = read
     this.#prove()
     this.stream.wake()
   }

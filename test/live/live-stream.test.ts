@@ -44,15 +44,15 @@ function entry(seq: number, member = 'shown', size = 1): Entry {
   return { seq, resource: '/p/1', text: JSON.stringify(message) }
 }
 
-function openStream(read?: (after: number) => Promise<FeedPage>): LiveStream {
+function openStream(read?: (after: number) => Promise<FeedPage>, now = (): number => 0): LiveStream {
   const stream = new LiveStream({
     name: 'p',
     fills: { read: async (_epoch, after) => await read!(after) },
-    limits: { holdMs: 1_000, maxReplay: 1_000 },
+    limits: { holdMs: 1_000, maxReplay: 1_000, conflateFrom: 100 },
     backlog: { maxMessages: 10 },
     bookmarkEveryMs: 1_000,
     counters: createCounters(),
-    now: () => 0,
+    now,
     random: () => 0,
     ask() {},
     onError: error => assert.fail(String(error)),
@@ -159,4 +159,44 @@ test('when the history begins anew, live pages are told to begin anew once the f
   await turn()
   assert.deepEqual(outlet.frames.at(-1), { type: 'refresh', stream: 'p', reason: 'epoch', marker: 'p:new:7' })
   assert.equal(stream.channels, 0)
+})
+
+test('a page that the feed brings further than the bridge is waits for the bridge, however long ago it came', async () => {
+  const reading = Promise.withResolvers<FeedPage>()
+  let now = 0
+  const stream = openStream(
+    () => reading.promise,
+    () => now,
+  )
+  append(stream, ...Array.from({ length: 20 }, (_, index) => entry(index + 1)))
+  const outlet = new TestOutlet()
+  stream.seat(outlet, whole!, at(19 - 10))
+  now = 9_000
+  stream.reads = 1
+  stream.proofs = 1
+  const entries = Array.from({ length: 12 }, (_, index) => entry(10 + index))
+  reading.resolve({ epoch, after: 9, to: 21, head: 21, first: 1, entries })
+  await turn()
+  assert.deepEqual(outlet.types, ['interval', 'hold'])
+  append(stream, entry(21))
+  await turn()
+  assert.deepEqual(outlet.types, ['interval', 'hold', 'live'])
+})
+
+test('a read of the feed that began before a page came says nothing about its place', async () => {
+  let now = 0
+  const stream = openStream(undefined, () => now)
+  stream.reads = 1
+  const outlet = new TestOutlet()
+  stream.seat(outlet, whole!, at(3))
+  now = 5_000
+  stream.proofs = 1
+  stream.wake()
+  await turn()
+  assert.deepEqual(outlet.types, ['hold'])
+  stream.reads = 2
+  stream.proofs = 2
+  stream.wake()
+  await turn()
+  assert.deepEqual(outlet.types, ['hold', 'refresh'])
 })

@@ -118,6 +118,7 @@ for (let seed = 1; seed <= 12; seed++) {
       warmMessages: random.below(5),
       maxReplay: 40,
       holdMs: 50,
+      conflateFrom: 100,
     }
     const start = (kind: 'broker' | 'events'): Promise<OpenedBridge> =>
       scene.open({ sources: scene.sources(kind), limits })

@@ -28,6 +28,7 @@ export const bridgeLimits = {
   backlogMessages: 12,
   warmMessages: 6,
   maxReplay: 60,
+  conflateFrom: 4,
   holdMs: 2_000,
   maxQueuedBytes: 2_000,
   slowMs: 3_000,

@@ -21,7 +21,7 @@ export interface LiveWorldParts {
 /** What each page shows, and whether it is narrowed. */
 const shapes: readonly (readonly [paths: readonly string[], isNarrow: boolean])[] = [
   [['/people', '/projects'], false],
-  [['/people/hot', '/projects/late'], false],
+  [['/people/hot', '/people/late', '/projects/late'], false],
   [['/people', '/projects'], true],
 ]
 /** Whoever still waits then goes round in a circle. */

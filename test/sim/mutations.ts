@@ -6,8 +6,10 @@ import { spawn } from 'node:child_process'
 import { cpSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { followerMutations } from './follower-mutations.ts'
+import { liveMutations } from './live-mutations.ts'
 
-interface Mutation {
+export interface Mutation {
   readonly name: string
   readonly file: string
   readonly find: string
@@ -15,6 +17,7 @@ interface Mutation {
 }
 
 const mutations: readonly Mutation[] = [
+  ...followerMutations,
   {
     name: 'the version check is left out: old messages are applied again',
     file: 'src/client/copy.ts',
@@ -65,14 +68,14 @@ const mutations: readonly Mutation[] = [
   },
   {
     name: 'a replica is said to be one change further than it is',
-    file: 'src/client/replica-copy.ts',
+    file: 'src/client/replica-rows.ts',
     find: 'this.#move.run(epoch, position, cursor,',
     replace: 'this.#move.run(epoch, position + 1, cursor + 1,',
   },
   {
     name: 'a replica forgets deletions',
-    file: 'src/client/replica-copy.ts',
-    find: 'if (entry === undefined) this.#delete.run(this.generation, id)',
+    file: 'src/client/replica-rows.ts',
+    find: 'if (entry === undefined) this.#delete.run(generation, id)',
     replace: 'if (entry === undefined) continue',
   },
   {
@@ -113,13 +116,14 @@ const mutations: readonly Mutation[] = [
   },
 ]
 
+const all = [...mutations, ...liveMutations]
 const root = new URL('../..', import.meta.url).pathname
 const wanted = process.argv[2]
 const maxSeeds = 2_000
 let alive = 0
 
 /** Runs the simulation on a mutated copy; gives the seed that noticed. */
-async function hunt({ file, find, replace }: Mutation): Promise<number | undefined> {
+async function hunt({ file, find, replace }: Mutation, hasPages: boolean): Promise<number | undefined> {
   const folder = mkdtempSync(join(tmpdir(), 'lockstep-mutation-'))
   try {
     for (const part of ['src', 'test/sim', 'package.json'])
@@ -133,7 +137,7 @@ async function hunt({ file, find, replace }: Mutation): Promise<number | undefin
     )
     const child = spawn(
       process.execPath,
-      ['test/sim/run.ts', '--seeds', String(maxSeeds), '--until-failure'],
+      ['test/sim/run.ts', '--seeds', String(maxSeeds), '--until-failure', ...(hasPages ? ['--pages'] : [])],
       { cwd: folder, stdio: ['ignore', 'pipe', 'ignore'] },
     )
     let output = ''
@@ -145,13 +149,13 @@ async function hunt({ file, find, replace }: Mutation): Promise<number | undefin
   }
 }
 
-for (const mutation of mutations) {
+for (const mutation of all) {
   if (wanted !== undefined && !mutation.name.includes(wanted)) continue
-  const seed = await hunt(mutation)
+  const seed = await hunt(mutation, liveMutations.includes(mutation))
   if (seed === undefined) alive++
   console.log(
     `${seed === undefined ? 'ALIVE  ' : 'killed '} ${seed === undefined ? '' : `by seed ${seed}`.padEnd(13)} ${mutation.name}`,
   )
 }
-console.log(`${mutations.length - alive} of ${mutations.length} mutations killed within ${maxSeeds} seeds`)
+console.log(`${all.length - alive} of ${all.length} mutations killed within ${maxSeeds} seeds`)
 process.exit(alive > 0 ? 1 : 0)

@@ -13,7 +13,7 @@ import '../../src/live/browser/lease.ts'
 import '../../src/live/browser/refresh.ts'
 import type { Wanted } from '../../src/live/page.ts'
 import { pickFields } from '../../src/live/projection.ts'
-import type { SimBridge } from './bridge.ts'
+import { bridgeLimits, type SimBridge } from './bridge.ts'
 import type { Ledger } from './ledger.ts'
 import type { SimPageServer } from './page-server.ts'
 import type { Runtime } from './runtime.ts'
@@ -38,6 +38,8 @@ interface Shown {
 }
 
 const fields = ['name'] as const
+/** So many changes are in the log however short it is cut. */
+const leastKept = 3
 /** A page does not refresh twice within this time by itself. */
 const leastRefreshMs = 30_000
 
@@ -310,12 +312,28 @@ export class SimPage implements TabNetwork {
     tell(`${this.name} refreshes: ${reason}`)
     if (name !== 'refreshing' || reason === '')
       ledger.violations.push(`loop: ${this.name} refreshes while ${name}, without a reason`)
+    if (!this.#isTrue(reason))
+      ledger.violations.push(
+        `loop: ${this.name} refreshes at ${this.marker} because of ${reason}, which is not so`,
+      )
     if (runtime.now() < this.#lastRefreshAt + leastRefreshMs - 1)
       ledger.violations.push(
         `loop: ${this.name} refreshes again after ${runtime.now() - this.#lastRefreshAt} ms: ${reason}`,
       )
     this.#lastRefreshAt = runtime.now()
     this.#vain++
+  }
+
+  /** Is what the bridge says of the page's place so? */
+  #isTrue(reason: string): boolean {
+    const { ledger } = this.#parts
+    const places = parseMarker(this.marker!)
+    const isBehind = (by: number): boolean =>
+      places.some(({ stream, seq }) => ledger.headOf(stream) - seq > by)
+    if (reason === 'ahead' || reason === 'unmarked') return false
+    if (reason === 'epoch') return places.some(({ stream, epoch }) => ledger.epochOf(stream) !== epoch)
+    if (reason === 'too-far') return isBehind(bridgeLimits.maxReplay)
+    return reason !== 'gone' || isBehind(leastKept)
   }
 
   #check(change: LiveChange): void {

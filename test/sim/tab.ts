@@ -139,9 +139,18 @@ export function installTabs(): () => void {
     return setTimeout(tab === undefined ? callback : () => tab.run(() => callback(...args)), delayMs, ...args)
   }
   const undo = [
-    define('document', inTab(tab => tab.document)),
-    define('window', inTab(tab => tab.window)),
-    define('location', inTab(tab => ({ href: siteUrl, pathname: '/page', reload: tab.onReload }))),
+    define(
+      'document',
+      inTab(tab => tab.document),
+    ),
+    define(
+      'window',
+      inTab(tab => tab.window),
+    ),
+    define(
+      'location',
+      inTab(tab => ({ href: siteUrl, pathname: '/page', reload: tab.onReload })),
+    ),
     define(
       'sessionStorage',
       inTab(({ storage }) => ({

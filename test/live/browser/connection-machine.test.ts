@@ -179,3 +179,13 @@ test('whatever happens, there is never a second connection, a wait without an en
     ),
   )
 })
+
+test('a connection is changed for a new one without a wait, and without counting as a failure', () => {
+  const { state, actions } = run([
+    [0, 'start'],
+    [1_000, 'heard'],
+    [2_000, 'again'],
+  ])
+  assert.deepEqual([state.phase, state.failures], ['connecting', 0])
+  assert.deepEqual(actions.slice(-2), ['disconnect', 'connect'])
+})
