@@ -116,6 +116,11 @@ export class SimFollower {
       this.#tell(`${this.name} ${isRefresh ? 'refreshed' : 'reached'} ${follower.marker} for ${epoch}:${seq}`)
       if (position?.epoch === epoch && position.seq < seq)
         this.#ledger.violations.push(`${this.name} was to be at ${epoch}:${seq} and is at ${follower.marker}`)
+      // What a new baseline has left in the file is found by who starts from it.
+      if (!isRefresh || !runtime.chance(0.3)) continue
+      await runtime.sleep(runtime.between(50, 400))
+      if (this.follower === follower) await this.kill(runtime.between(1, 3_000))
+      return
     }
   }
 
