@@ -59,8 +59,9 @@ export class LiveClient implements Speaker {
     this.#socket.resetAndDestroy()
   }
 
-  /** Reads nothing from now on. */
+  /** Reads nothing from now on, and does not mind being sent away for it. */
   stall(): void {
+    this.#isCut = true
     this.#socket.pause()
   }
 

@@ -94,6 +94,8 @@ class LiveLoad implements Crowd {
   dialect: Dialect = speakPlain()
   publisher: Publisher | undefined
   #clients: LiveClient[] = []
+  /** The one that never reads. */
+  #stalled: LiveClient | undefined
   #readyCount = 0
   #onReady: () => void = () => {}
   /** Deliveries that are still to come. */
@@ -121,14 +123,14 @@ class LiveLoad implements Crowd {
     if (this.#due === 0) this.#onDone()
   }
 
-  async connect(port: number, dialect: Dialect, clients: number): Promise<void> {
+  async connect(port: number, dialect: Dialect, pages: number): Promise<void> {
     this.port = port
     this.dialect = dialect
     const next = this.publisher!.last + 1
     await this.#wait(done => {
       const more = (): void => {
-        if (this.#readyCount === clients) done()
-        while (this.#clients.length < clients && this.#clients.length - this.#readyCount < atOnce) {
+        if (this.#readyCount === pages) done()
+        while (this.#clients.length < pages && this.#clients.length - this.#readyCount < atOnce) {
           this.#clients.push(new LiveClient(this, this.#clients.length, next))
         }
       }
@@ -167,8 +169,6 @@ class LiveLoad implements Crowd {
     client.stall()
     this.#stalled = client
   }
-
-  #stalled: LiveClient | undefined
 
   /** Publishes `size` messages at once, and again when every page has all of them. */
   async burst(size: number, durationMs: number): Promise<BurstResult> {
