@@ -46,8 +46,9 @@ export class MqttBroker implements Broker {
     this.#connect = connect
     this.#settings = settings
     this.#reportError = reportError
-    const { minDelayMs, maxDelayMs } = settings
-    this.#subscriptions = new MqttSubscriptions({ minDelayMs, maxDelayMs, reportError })
+    const { addresses, minDelayMs, maxDelayMs } = settings
+    const hasOthers = addresses.length > 1
+    this.#subscriptions = new MqttSubscriptions({ hasOthers, minDelayMs, maxDelayMs, reportError })
     this.#state = createConnectionState(false, reportError)
     this.#window = createPublishWindow({
       maxWaiting: settings.maxWaiting,

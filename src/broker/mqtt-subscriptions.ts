@@ -11,6 +11,8 @@ import { type RetryDelayOptions, retryDelayMs } from './retry-delay.ts'
 import { createSubscriptionTable, type Listening, type SubscriptionTable } from './subscriptions.ts'
 
 export interface MqttSubscriptionsOptions extends RetryDelayOptions {
+  /** There are other nodes to ask. */
+  readonly hasOthers: boolean
   readonly reportError: ReportError
 }
 
@@ -20,12 +22,16 @@ interface Entry extends SubscribeOptions {
   /** The connection on which the broker has answered it last. */
   session: MqttSession | undefined
   isRefused: boolean
+  /** How often a node has refused what another one had granted; `undefined` where none had. */
+  refusals: number | undefined
   /** The call, as long as it was never answered. */
   waiting: { resolve(): void; reject(error: LockstepError): void } | undefined
 }
 
 /** So much of filters goes into one SUBSCRIBE: brokers limit packets, some the number of filters too. */
 const subscribeBatch = { filters: 100, chars: 16_384 }
+
+const mostRefusals = 3
 
 export class MqttSubscriptions {
   readonly #options: MqttSubscriptionsOptions
@@ -49,7 +55,14 @@ export class MqttSubscriptions {
     options: SubscribeOptions,
   ): Promise<Subscription> {
     const listening = this.#table.add(filters, listener)
-    const entry: Entry = { ...options, listening, session: undefined, isRefused: false, waiting: undefined }
+    const entry: Entry = {
+      ...options,
+      listening,
+      session: undefined,
+      isRefused: false,
+      refusals: undefined,
+      waiting: undefined,
+    }
     this.#entries.add(entry)
     await new Promise<void>((resolve, reject) => {
       entry.waiting = { resolve, reject }
@@ -106,7 +119,7 @@ export class MqttSubscriptions {
       if (!this.#entries.has(entry)) continue
       const filter = entry.listening.filters.find(each => refused.has(each))
       if (filter === undefined) this.#grant(entry)
-      else this.#refuse(entry, filter, session.shown)
+      else this.#refuse(entry, filter, session)
     }
   }
 
@@ -114,6 +127,7 @@ export class MqttSubscriptions {
     const { waiting, isRefused } = entry
     entry.waiting = undefined
     entry.isRefused = false
+    entry.refusals = 0
     waiting?.resolve()
     if (!isRefused) return
     if (![...this.#entries].some(each => each.isRefused)) this.#attempt = 0
@@ -121,10 +135,10 @@ export class MqttSubscriptions {
   }
 
   /** A refusal is told once; that it goes on is no news. */
-  #refuse(entry: Entry, filter: string, shown: string): void {
+  #refuse(entry: Entry, filter: string, session: MqttSession): void {
     const error = new LockstepError(
       'broker-refused',
-      `The broker at ${shown} refused the subscription to ${quote(filter)}. Give this user the right to read it.`,
+      `The broker at ${session.shown} refused the subscription to ${quote(filter)}. Give this user the right to read it.`,
     )
     const { waiting, isRefused, onRefused } = entry
     entry.waiting = undefined
@@ -135,8 +149,17 @@ export class MqttSubscriptions {
     }
     entry.isRefused = true
     this.#retryLater()
+    this.#leaveAtLast(entry, session)
     if (!isRefused) this.#call(() => (onRefused ?? this.#report)(error))
     waiting?.resolve()
+  }
+
+  /** A node that is out of step with the others refuses what they grant, for as long as the connection lasts. Once only: rights may be gone. */
+  #leaveAtLast(entry: Entry, session: MqttSession): void {
+    if (!this.#options.hasOthers || entry.refusals === undefined) return
+    if (++entry.refusals < mostRefusals) return
+    entry.refusals = undefined
+    session.cut(new Error('it refuses again and again what another node had granted'))
   }
 
   /** One wait for all that are refused. Where the connection is down by then, the renewal asks for them. */

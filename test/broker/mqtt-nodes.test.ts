@@ -5,7 +5,7 @@ import { connectMqtt, openEmbeddedBroker } from '../../src/broker/index.ts'
 import { connect as connectApi } from '../../src/client/connection.ts'
 import { connection, Inbox, rejects } from '../support/inbox.ts'
 import { freePort } from '../support/mosquitto.ts'
-import { answers, connect, open, openScriptedBroker } from './scripted-broker.ts'
+import { answers, connect, open, openScriptedBroker, subscribe } from './scripted-broker.ts'
 
 describe('connectMqtt with the URLs of several nodes', () => {
   it('begins with the first, and goes on to the next with its subscriptions when that is lost', async () => {
@@ -64,6 +64,36 @@ describe('connectMqtt with the URLs of several nodes', () => {
       client.reports.all.map(({ code }) => code),
       ['broker-refused', 'broker-unreachable'],
     )
+  })
+
+  it('leaves a node that refuses again and again what another one had granted, once', async () => {
+    const asked = [0, 0]
+    let isGranting = true
+    const openNode = (node: number): ReturnType<typeof openScriptedBroker> =>
+      openScriptedBroker((type, packet, socket) => {
+        if (type === connect) socket.write(answers.accept)
+        if (type !== subscribe) return
+        asked[node]!++
+        socket.write(answers.granted(packet, [node === 0 && isGranting ? 1 : 0x80]))
+      })
+    await using first = await openNode(0)
+    await using second = await openNode(1)
+    await using client = await open([first.url, second.url])
+    let granted = Promise.withResolvers<void>()
+    await client.subscribe(['t'], () => {}, { onRefused: () => {}, onGranted: () => granted.resolve() })
+    first.cut()
+    await granted.promise
+    assert.deepEqual(asked, [2, 3])
+    // Where all refuse, it stays with the node that it comes to.
+    isGranting = false
+    granted = Promise.withResolvers<void>()
+    first.cut()
+    await client.reports.find(({ text }) => text.includes('refuses again and again'))
+    while (asked[0]! < 6) await new Promise(resolve => setImmediate(resolve))
+    assert.equal(asked[1], 6)
+    isGranting = true
+    await granted.promise
+    assert.equal(first.connections, 3)
   })
 
   it('tells of each node once why there is no connection, and names them all where it is missed', async () => {
