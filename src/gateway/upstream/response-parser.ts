@@ -41,7 +41,9 @@ const statusLine = /^HTTP\/1\.([01]) ([1-5]\d\d)(?: ([\t\x20-\x7e\x80-\xff]*))?$
 const fieldName = /^[!#$%&'*+\-.^`|~\w]+$/
 const fieldValue = /^[\t\x20-\x7e\x80-\xff]*$/
 const wholeNumber = /^\d{1,15}$/
-const chunkLine = /^([0-9A-Fa-f]{1,12})(?:[ \t]*;[\t\x20-\x7e\x80-\xff]*)?$/
+/** With extensions as RFC 9112 §7.1.1 has them, which are not looked at. */
+const chunkLine =
+  /^([0-9A-Fa-f]{1,12})(?:;[ \t]*[\w!#$%&'*+\-.^`|~]+(?:=(?:[\w!#$%&'*+\-.^`|~]+|"(?:[^"\\]|\\[\t\x20-\x7e])*"))?)*$/
 const maxLineBytes = 1_024
 const maxTrailerBytes = 16_384
 
