@@ -119,7 +119,7 @@ export class SimFollower {
       // What a new baseline has left in the file is found by who starts from it.
       if (!isRefresh || !runtime.chance(0.3)) continue
       await runtime.sleep(runtime.between(50, 400))
-      if (this.follower === follower) await this.kill(runtime.between(1, 3_000))
+      if (this.follower === follower && isRunning()) await this.kill(runtime.between(1, 3_000))
       return
     }
   }
