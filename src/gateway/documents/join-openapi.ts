@@ -249,11 +249,11 @@ function joinTags(document: JsonObject, service: string, used: ReadonlySet<strin
   for (const tag of declared)
     if (typeof tag['name'] === 'string' && used.has(tag['name'])) known.set(tag['name'], tag)
   for (const name of used) if (!known.has(name)) known.set(name, {})
-  return [...known].map(([name, { description, externalDocs }]) => ({
+  return [...known].map(([name, { description, externalDocs, 'x-displayName': shown }]) => ({
     name: name === '' ? service : `${service}/${name}`,
     ...(typeof description === 'string' ? { description } : {}),
     ...(externalDocs === undefined ? {} : { externalDocs }),
-    'x-displayName': name === '' ? service : name,
+    'x-displayName': typeof shown === 'string' ? shown : name === '' ? service : name,
   }))
 }
 

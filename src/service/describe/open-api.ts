@@ -56,7 +56,8 @@ export function describeTags({ subjects, isPublicOnly }: Outline): Json[] {
     const { description } = resource.schema
     return {
       name: typeName,
-      description: typeof description === 'string' ? description : `/${resource.template}`,
+      'x-displayName': resource.template.replaceAll(/\/\{\w+\}/g, ''),
+      description: typeof description === 'string' ? description : `Resources at \`/${resource.template}\`.`,
     }
   })
   return isPublicOnly ? own : [...own, { name: 'Service', description: 'What the service says of itself.' }]
