@@ -116,7 +116,13 @@ interface YamlText {
 function parseYamlText(name: string, text: string): ServedText {
   const lines = new LineCounter()
   // Integers come as bigint, so that those that a double would change are found.
-  const options = { lineCounter: lines, intAsBigInt: true, prettyErrors: false, logLevel: 'error' } as const
+  const options = {
+    lineCounter: lines,
+    intAsBigInt: true,
+    merge: true,
+    prettyErrors: false,
+    logLevel: 'error',
+  } as const
   const document: Document = parseDocument(text, options)
   const yaml: YamlText = { document, lines }
   const faults: PlacedFault[] = [...document.errors, ...document.warnings].map(({ code, message, pos }) => ({
@@ -158,6 +164,7 @@ function findYamlPlace(yaml: YamlText, names: readonly string[]): Place | undefi
     if (isAlias(node)) node = node.resolve(yaml.document) ?? null
     if (isMap(node)) {
       const pair = node.items.find(({ key }) => isScalar(key) && String(key.value) === name)
+      // A member that is merged in stands elsewhere: its object is the nearest place.
       if (pair === undefined) break
       offset = (pair.key as Node).range?.[0]
       node = pair.value as Node | null
@@ -184,7 +191,10 @@ function findForeignValues(yaml: YamlText): PlacedFault[] {
     }
     if (isMap(node)) {
       for (const { key, value } of node.items) {
-        if (isScalar(key)) visit(value, `${pointer}/${escapePointer(String(key.value))}`)
+        if (isScalar(key) && typeof key.value === 'symbol') {
+          if (!isMergeable(value, yaml.document)) refuse(key, mergeDetail)
+          visit(value, pointer)
+        } else if (isScalar(key)) visit(value, `${pointer}/${escapePointer(String(key.value))}`)
         else refuse(key as Node, 'has a key that is neither a text nor a number')
       }
     } else if (isSeq(node)) {
@@ -203,6 +213,18 @@ function findForeignValues(yaml: YamlText): PlacedFault[] {
   }
   visit(yaml.document.contents, '')
   return faults
+}
+
+const mergeDetail =
+  'merges what is no object. Give "<<" an alias of an object, such as *name, or a list of them'
+
+/** May it stand behind the key `<<`? */
+function isMergeable(value: unknown, document: Document): boolean {
+  const isObject = (node: unknown): boolean => isMap(isAlias(node) ? (node.resolve(document) ?? node) : node)
+  // What names nothing is told of by itself.
+  const isLost = (node: unknown): boolean => isAlias(node) && node.resolve(document) === undefined
+  const sources = isSeq(value) ? value.items : [value]
+  return sources.every(node => isObject(node) || isLost(node))
 }
 
 function isForeignNumber(value: unknown): boolean {

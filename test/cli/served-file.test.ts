@@ -54,6 +54,33 @@ test('a text that is not JSON is said with its line and column', () => {
   }
 })
 
+test('in YAML, << merges objects: what an object says itself wins, then the first of a list; in quotes it is a name', () => {
+  const text = [
+    'people:',
+    '  - &ann {id: ann, role: user, address: {city: Oslo}}',
+    '  - &ben {id: ben, role: admin, age: 3}',
+    '  - <<: *ann',
+    '    id: cy',
+    '  - {<<: [*ann, *ben], id: dan}',
+    '  - {"<<": plain, id: eve}',
+  ].join('\n')
+  const [people] = read('a.yaml', text).collections
+  assert.deepEqual(
+    people!.firstRows.slice(2).map(({ state }) => state),
+    [
+      { role: 'user', address: { city: 'Oslo' }, id: 'cy' },
+      { role: 'user', address: { city: 'Oslo' }, age: 3, id: 'dan' },
+      { '<<': 'plain', id: 'eve' },
+    ],
+  )
+  const detail = 'merges what is no object. Give "<<" an alias of an object, such as *name, or a list of them'
+  assert.deepEqual(faultsOf('a.yaml', 'people:\n  - id: a\n    <<: 5'), [`3:5 /people/0 ${detail}`])
+  assert.match(
+    faultsOf('a.yaml', 'people: [&a {<<: *a, id: b}]')[0]!,
+    /^1:18 \/people\/0 is the alias of what it/,
+  )
+})
+
 test('a key that is there twice is a fault in JSON as in YAML, since one of both would be lost', () => {
   const detail = 'is here a second time; only one of both could be served. Put them together, or rename one'
   assert.deepEqual(faultsOf('a.json', '{\n  "posts": [{"id": 1}],\n  "posts": [{"id": 2}]\n}'), [
