@@ -100,7 +100,7 @@ export const faultKinds: Readonly<Record<string, Fault>> = {
     link.lose = 0
   },
   async 'log pruned'({ service }) {
-    if (service.isUp) await service.log.prune({ maxRows: 5, minRows: 3 })
+    if (service.isUp) await service.prune()
   },
 }
 

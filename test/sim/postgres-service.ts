@@ -13,7 +13,7 @@ import type { Fault } from './faults.ts'
 import type { JudgedLog, Ledger } from './ledger.ts'
 import { type Commit, type SimPool, SimPostgres } from './postgres.ts'
 import type { Runtime } from './runtime.ts'
-import { resources, SimService, serviceOptions, streams } from './service.ts'
+import { resources, SimService, serviceOptions, shortRetention, streams } from './service.ts'
 
 interface Instance {
   isUp: boolean
@@ -66,6 +66,11 @@ export class SimPostgresService extends SimService {
 
   override transaction(...args: Parameters<Service['transaction']>): ReturnType<Service['transaction']> {
     return this.#on(({ service }) => service.transaction(...args)) as ReturnType<Service['transaction']>
+  }
+
+  override async prune(): Promise<void> {
+    // It may be killed meanwhile, or its database.
+    await this.#on(({ log }) => log.prune(shortRetention)).catch(this.#onError)
   }
 
   override kill(): void {
@@ -146,7 +151,6 @@ export class SimPostgresService extends SimService {
         if (this.boot !== boot) this.#killInstance(instance)
         else {
           this.#instances = [...this.#instances.filter(({ isUp }) => isUp), instance]
-          this.log = log
         }
         return
       } catch (error) {

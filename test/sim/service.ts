@@ -2,7 +2,6 @@
  * A service that can be killed, set back to a backup and started again: the real handlers, group commit and relay
  * on a log in memory whose images stand for the disk.
  */
-import type { ChangeLog } from '../../src/log/change-log.ts'
 import { createMemoryLog, type MemoryLog, type MemoryLogImage } from '../../src/log/memory.ts'
 import { defineResource } from '../../src/service/resource.ts'
 import { openService, type Service } from '../../src/service/service.ts'
@@ -20,6 +19,8 @@ export const projects = defineResource('projects', { schema })
 export const resources = [people, notes, projects] as const
 export const streams = ['people', 'projects'] as const
 
+export const shortRetention = { maxRows: 5, minRows: 3 } as const
+
 export const serviceOptions = {
   retention: { maxRows: 40, minRows: 10, maxAgeMs: 3_600_000 },
   relay: { windowSize: 8, maxBacklog: 60, maxMessageBytes: 400 },
@@ -36,8 +37,7 @@ export class SimService {
   /** May its log fail while it runs? */
   readonly mayFail: boolean = false
   boot = 0
-  log!: ChangeLog
-  #memory!: MemoryLog
+  log!: MemoryLog
   #service: Service | undefined
   #connection: SimConnection | undefined
   #disk: DiskImage | undefined
@@ -59,8 +59,7 @@ export class SimService {
   async start(): Promise<void> {
     const boot = ++this.boot
     const disk = this.#disk
-    this.#memory = createMemoryLog({ image: disk?.image, onError: this.#onError })
-    this.log = this.#memory
+    this.log = createMemoryLog({ image: disk?.image, onError: this.#onError })
     await this.log.ensureStreams(streams)
     // The real guard keeps this word in a file beside the database; an older copy holds an older word.
     if (disk !== undefined && disk.word !== this.#word)
@@ -95,10 +94,15 @@ export class SimService {
   kill(): void {
     if (!this.isUp) return
     this.isUp = false
-    this.#disk = { image: this.#memory.image(), word: this.#word }
+    this.#disk = { image: this.log.image(), word: this.#word }
     void this.#connection?.close()
     void this.#service?.close()
     this.cutAll()
+  }
+
+  /** Makes the log much shorter than readers are used to. */
+  async prune(): Promise<void> {
+    await this.log.prune(shortRetention)
   }
 
   /** Whatever is on its way to it ends. */
@@ -110,7 +114,7 @@ export class SimService {
 
   /** Keeps a copy of the disk as it is now. */
   backUp(): void {
-    if (this.isUp) this.#backups.push({ image: this.#memory.image(), word: this.#word++ })
+    if (this.isUp) this.#backups.push({ image: this.log.image(), word: this.#word++ })
   }
 
   /** Puts an earlier copy in the place of the disk; only while it is down. Gives whether there was one. */
