@@ -11,10 +11,10 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
   broker: ['contract'],
   log: ['contract'],
   observe: ['contract'],
-  /** Both give `observe` to their users: whoever has one of them can watch it. */
+  /** These give `observe` to their users: whoever has one of them can watch it. */
   service: ['contract', 'broker', 'log', 'observe'],
   client: ['contract', 'broker', 'observe'],
-  live: ['contract', 'broker'],
+  live: ['contract', 'broker', 'observe'],
   gateway: ['contract'],
   /** Imports the others as users do, by the package's name. */
   cli: [],

@@ -87,6 +87,22 @@ export type FollowerMessage = {
     }
 )
 
+/** What happened at a bridge; `bridge` tells the bridges of a process apart. */
+export type BridgeMessage = { readonly bridge: number } & (
+  | {
+      /** Every second, and at its end. */
+      readonly event: 'counted'
+      readonly connections: { readonly websocket: number; readonly events: number }
+      /** From its start on; those with members are by code or reason. */
+      readonly counts: Readonly<Record<string, number | Readonly<Record<string, number>>>>
+      /** Pages that wait for the bridge, by stream. */
+      readonly waiting: Readonly<Record<string, number>>
+    }
+  /** It has all of a stream and knows so, or no longer; looked at every second. */
+  | { readonly event: 'stream'; readonly stream: string; readonly isLive: boolean }
+  | { readonly event: 'closed' }
+)
+
 const diagnostics = globalThis.process?.getBuiltinModule?.('node:diagnostics_channel')
 
 function openChannel<Message>(name: string): Channel<Message> {
@@ -100,3 +116,4 @@ export const requestChannel: Channel<RequestMessage> = openChannel('lockstep:req
 export const commitChannel: Channel<CommitMessage> = openChannel('lockstep:commit')
 export const relayChannel: Channel<RelayMessage> = openChannel('lockstep:relay')
 export const followerChannel: Channel<FollowerMessage> = openChannel('lockstep:follower')
+export const bridgeChannel: Channel<BridgeMessage> = openChannel('lockstep:bridge')

@@ -29,6 +29,8 @@ export interface BridgeOptions {
   /** The address that is counted; behind a proxy the one it tells. @default that of the socket */
   readonly addressOf?: (request: IncomingMessage) => string
   readonly limits?: BridgeLimits
+  /** Answer `{path}/health`. @default true */
+  readonly health?: boolean
   /** How often pages are pinged. @default 20_000 */
   readonly pingEveryMs?: number
   /** A page is given up after so long a silence. @default 45_000 */
@@ -77,6 +79,7 @@ const optionNames: OptionNames<BridgeOptions> = {
   audience: true,
   addressOf: true,
   limits: true,
+  health: true,
   pingEveryMs: true,
   deadAfterMs: true,
   staleAfterMs: true,
@@ -109,6 +112,7 @@ export interface BridgeSettings {
   /** `undefined`: the host that was asked. */
   readonly origins: ReadonlySet<string> | undefined
   readonly limits: Required<BridgeLimits>
+  readonly hasHealth: boolean
   readonly pingEveryMs: number
   readonly deadAfterMs: number
   readonly staleAfterMs: number
@@ -147,6 +151,7 @@ export function readBridgeOptions(options: BridgeOptions): BridgeSettings {
     path,
     origins: origins === undefined ? undefined : new Set(origins.map(readOrigin)),
     limits: readLimits(options.limits ?? {}),
+    hasHealth: options.health ?? true,
     pingEveryMs: time('pingEveryMs', options.pingEveryMs, 20_000),
     deadAfterMs: time('deadAfterMs', options.deadAfterMs, 45_000),
     staleAfterMs: time('staleAfterMs', options.staleAfterMs, 15_000),

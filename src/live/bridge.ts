@@ -17,6 +17,7 @@ import {
 import { createAccess } from './access.ts'
 import { Admission } from './admission.ts'
 import { type BridgeOptions, readBridgeOptions } from './bridge-options.ts'
+import { BridgeTelling } from './bridge-telling.ts'
 import { type Counters, count, createCounters } from './counters.ts'
 import { EventWire, readHelloBody } from './event-response.ts'
 import { parsePageFrame } from './frame.ts'
@@ -26,6 +27,8 @@ import { readStreamHealth, type StreamHealth, startStreamKeepers, warmUp } from 
 import { acceptWebSocket, checkUpgrade, type Refusal, refuseWebSocket } from './websocket.ts'
 
 export interface BridgeHealth {
+  /** `degraded`: it cannot say of each stream that pages are live. `failing`: it is closed. */
+  readonly status: 'ok' | 'degraded' | 'failing'
   /** All streams are live. */
   readonly isLive: boolean
   readonly connections: { readonly websocket: number; readonly events: number }
@@ -37,7 +40,7 @@ export interface Bridge extends AsyncDisposable {
   readonly counters: Readonly<Counters>
   /** Takes an `upgrade` of a Node server; `false`, and nothing done, where the path is not the bridge's. */
   upgrade(request: IncomingMessage, socket: Duplex, head: Buffer): boolean
-  /** Answers a request of a page; `false`, and nothing done, where the path is not the bridge's. */
+  /** Answers a request of a page, or for its health at `{path}/health`; `false`, and nothing done, where the path is not the bridge's. */
   handle(request: IncomingMessage, response: ServerResponse): boolean
   /** Asks `authorize` again now, for one audience or for all, as after a logout. */
   recheck(audience?: string): void
@@ -77,11 +80,14 @@ export async function openBridge(options: BridgeOptions): Promise<Bridge> {
   const table = new SessionTable({ host, admission, origins, audience, addressOf, counters, clock })
   const door: Door = { table, origins, maxFrameBytes: limits.maxFrameBytes, counters, retryAfterMs, onError }
 
+  const telling = new BridgeTelling(counters, streams, table)
+
   let stopTick = clock.setTimer(tick, tickMs)
   function tick(): void {
     stopTick = clock.setTimer(tick, tickMs)
     table.tick()
     for (const keeper of streams.values()) keeper.tick()
+    telling.tell()
   }
 
   let closing: Promise<void> | undefined
@@ -89,8 +95,15 @@ export async function openBridge(options: BridgeOptions): Promise<Bridge> {
     closing ??= table.endAll().then(() => {
       stopTick()
       for (const keeper of streams.values()) keeper.close()
+      telling.closed()
     })
     return closing
+  }
+  const health = (): BridgeHealth => {
+    const all = [...streams].map(([name, keeper]) => [name, readStreamHealth(keeper)] as const)
+    const isLive = all.every(([, stream]) => stream.isLive)
+    const status = closing !== undefined ? 'failing' : isLive ? 'ok' : 'degraded'
+    return { status, isLive, connections: { ...table.connections }, streams: Object.fromEntries(all) }
   }
 
   await warmUp(streams, settings)
@@ -105,14 +118,14 @@ export async function openBridge(options: BridgeOptions): Promise<Bridge> {
     handle(request, response) {
       const isOurs = isAt(path, request)
       if (isOurs) void answer(door, request, response)
+      else if (settings.hasHealth && isAt(`${path}/health`, request)) {
+        answerHealth(request, response, health())
+        return true
+      }
       return isOurs
     },
     recheck: who => table.recheck(who),
-    health() {
-      const all = [...streams].map(([name, keeper]) => [name, readStreamHealth(keeper)] as const)
-      const isLive = all.every(([, stream]) => stream.isLive)
-      return { isLive, connections: { ...table.connections }, streams: Object.fromEntries(all) }
-    },
+    health,
     close,
     [Symbol.asyncDispose]: close,
   }
@@ -182,6 +195,17 @@ async function answer(door: Door, request: IncomingMessage, response: ServerResp
     // What is left of a refused body would otherwise be read as the next request.
     else response.writeHead(status, { ...headers, ...cors, connection: 'close' }).end(body)
   }
+}
+
+/** For load balancers and people: 503 only where pages should go elsewhere. */
+function answerHealth({ method }: IncomingMessage, response: ServerResponse, health: BridgeHealth): void {
+  if (method !== 'GET' && method !== 'HEAD') {
+    response.writeHead(405, { allow: 'GET, HEAD' }).end()
+    return
+  }
+  const headers = { 'content-type': 'application/json; charset=utf-8', 'cache-control': 'no-store' }
+  response.writeHead(health.status === 'failing' ? 503 : 200, headers)
+  response.end(method === 'HEAD' ? undefined : `${JSON.stringify(health, null, 2)}\n`)
 }
 
 /** What cannot be told in a frame, because there is no connection yet. */

@@ -1,4 +1,5 @@
 /** The live part: bridges that keep pages live, and what a server needs to render such pages. */
+export * from '../observe/index.ts'
 export type { AccessOptions, AccessQuestion } from './access.ts'
 export { type Bridge, type BridgeHealth, mountBridge, openBridge } from './bridge.ts'
 export type { BridgeLimits, BridgeOptions } from './bridge-options.ts'

@@ -4,6 +4,8 @@
  * It is one for the process, whatever services, followers and logs are in it.
  */
 import {
+  type BridgeMessage,
+  bridgeChannel,
   type Channel,
   checkMethods,
   checkOptions,
@@ -46,6 +48,7 @@ export function startLogging(logger: Logger, options: LoggingOptions = {}): () =
     hear(errorChannel, message => logError(logger, message)),
     hear(relayChannel, message => logRelay(logger, message)),
     hear(followerChannel, message => logFollower(logger, message)),
+    hear(bridgeChannel, message => logBridge(logger, message)),
   ]
   if (options.requests === true) ends.push(hear(requestChannel, message => logRequest(logger, message)))
   return () => {
@@ -95,6 +98,13 @@ function logFollower(logger: Logger, message: FollowerMessage): void {
   const staleForMs = Number.isFinite(message.staleForMs) ? Math.round(message.staleForMs) : undefined
   const level = status === 'stale' ? 'warn' : 'info'
   logger[level]({ follower, path, status, staleForMs }, `The follower of ${path} is ${status}.`)
+}
+
+function logBridge(logger: Logger, message: BridgeMessage): void {
+  if (message.event !== 'stream') return
+  const { bridge, stream, isLive } = message
+  if (isLive) logger.info({ bridge, stream }, `The bridge has all of ${stream}: its pages are live.`)
+  else logger.warn({ bridge, stream }, `The bridge may lack changes of ${stream}: its pages are told so.`)
 }
 
 function logRequest(logger: Logger, message: RequestMessage): void {

@@ -2,9 +2,10 @@
  * Counts what the parts tell on their channels: metrics of the process, with names and units as Prometheus has them.
  *
  * Labels are routes, streams, statuses and codes, never ids, so that there are as many series as there are resources
- * declared. Which program keeps the numbers is behind the small port here; prometheus.ts fits prom-client to it.
+ * declared. Which program keeps the numbers is behind the port, metrics-port.ts.
  */
 import {
+  bridgeChannel,
   type Channel,
   checkMethods,
   commitChannel,
@@ -17,33 +18,8 @@ import {
   relayChannel,
   requestChannel,
 } from '../contract/index.ts'
-
-export type Labels = Readonly<Record<string, string>>
-
-/** What a metric is called and about. */
-export interface MetricDescription {
-  readonly name: string
-  readonly help: string
-  readonly labels: readonly string[]
-  /** Upper bounds of a histogram's buckets. */
-  readonly buckets?: readonly number[]
-}
-
-/** A value of a gauge, now. */
-export interface Sample {
-  readonly labels: Labels
-  readonly value: number
-}
-
-/** The port to what keeps metrics. Each is asked for once; the functions that it gives MUST NOT throw. */
-export interface Metrics {
-  /** Gives what adds to a number that only grows. */
-  counter(description: MetricDescription): (labels: Labels, by: number) => void
-  /** Gives what takes a measured value. */
-  histogram(description: MetricDescription): (labels: Labels, value: number) => void
-  /** A number that goes up and down: `read` gives all its values whenever they are wanted. */
-  gauge(description: MetricDescription, read: () => readonly Sample[]): void
-}
+import { countBridges } from './bridge-metrics.ts'
+import type { Labels, Metrics, Sample } from './metrics-port.ts'
 
 /**
  * Begins to count; gives what ends it. Begin before services and followers are opened: what stood before is not seen.
@@ -56,6 +32,7 @@ export function startMetrics(metrics: Metrics): () => void {
     hear(requestChannel, countRequests(metrics)),
     hear(relayChannel, countRelay(metrics)),
     hear(followerChannel, countFollowers(metrics)),
+    hear(bridgeChannel, countBridges(metrics)),
     countCommits(metrics),
     countErrors(metrics),
   ]

@@ -1,6 +1,6 @@
 /** Fits prom-client to the port of metrics. The application hands its module in; the library does not import it. */
 import { checkMethods, checkOptions } from '../contract/index.ts'
-import type { Labels, MetricDescription, Metrics } from './metrics.ts'
+import type { Labels, MetricDescription, Metrics } from './metrics-port.ts'
 
 interface Configuration {
   readonly name: string

@@ -4,6 +4,7 @@ import { readFileSync } from 'node:fs'
 import { test } from 'node:test'
 import * as client from 'prom-client'
 import {
+  bridgeChannel,
   commitChannel,
   errorChannel,
   followerChannel,
@@ -99,7 +100,14 @@ test('errors are counted by stage and code, and nothing is counted after the end
   assert.equal(values['lockstep_errors_total{stage="commit",code="log-failed"}'], 1)
   assert.equal(values['lockstep_errors_total{stage="relay",code="internal"}'], 1)
   assert.equal(values['lockstep_relay_resets_total{stream="people"}'], 1)
-  for (const channel of [commitChannel, errorChannel, followerChannel, relayChannel, requestChannel])
+  for (const channel of [
+    bridgeChannel,
+    commitChannel,
+    errorChannel,
+    followerChannel,
+    relayChannel,
+    requestChannel,
+  ])
     assert.equal(channel.hasSubscribers, false, channel.name)
 })
 
@@ -154,6 +162,13 @@ test('what is no prom-client, and no metrics, is refused; names that are taken a
   const metrics = createPrometheusMetrics(client, { registers: [register] })
   startMetrics(metrics)()
   assert.throws(() => startMetrics(metrics), /already been registered/)
-  for (const channel of [commitChannel, errorChannel, followerChannel, relayChannel, requestChannel])
+  for (const channel of [
+    bridgeChannel,
+    commitChannel,
+    errorChannel,
+    followerChannel,
+    relayChannel,
+    requestChannel,
+  ])
     assert.equal(channel.hasSubscribers, false, channel.name)
 })

@@ -258,14 +258,12 @@ class Page implements LivePage {
     const held = this.#session.reason ?? ''
     const { name } = this.status
     const isNew = name === 'connecting'
-    // The connection is changed for a new one on purpose, to say something on it: nothing is wrong.
-    const isChanging = phase === 'connecting' && !failures && /^(live|refreshing)$/.test(name)
     if (phase === 'ended') return ['closed', this.#reason]
     if (isRunning) return ['refreshing', reason]
     if (reason) return ['stale', reason]
     if (phase !== 'open' && !isChanging)
       return isNew && !failures ? ['connecting', ''] : ['stale', 'disconnected']
-    if (this.#session.isLive || (name === 'live' && !failures && !held)) return ['live', this.#reason]
+    if (this.#session.isLive) return ['live', this.#reason]
     if (held && held !== 'behind') return ['stale', held]
     return [isNew && !this.#changes ? 'connecting' : 'catching-up', held]
   }
