@@ -261,8 +261,9 @@ class Page implements LivePage {
     if (phase === 'ended') return ['closed', this.#reason]
     if (isRunning) return ['refreshing', reason]
     if (reason) return ['stale', reason]
-    if (phase !== 'open' && !isChanging)
-      return isNew && !failures ? ['connecting', ''] : ['stale', 'disconnected']
+    // Also while the connection is changed for a new one on purpose.
+    if (name === 'live' && !failures && !held && phase !== 'away') return ['live', this.#reason]
+    if (phase !== 'open') return isNew && !failures ? ['connecting', ''] : ['stale', 'disconnected']
     if (this.#session.isLive) return ['live', this.#reason]
     if (held && held !== 'behind') return ['stale', held]
     return [isNew && !this.#changes ? 'connecting' : 'catching-up', held]
