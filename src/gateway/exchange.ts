@@ -321,6 +321,11 @@ export class Exchange implements ResponseSink {
 
   #refuse(error: unknown): void {
     if (this.#isDone) return
+    if (this.#isHeadSent) {
+      this.#response.destroy()
+      this.#finish(this.#head!.status, isLockstepError(error) ? error : undefined)
+      return
+    }
     const { responseHeaders = {}, route } = this.#options
     const answer = problemAnswer(error)
     const fields = [

@@ -146,8 +146,8 @@ export class UpstreamConnection {
   #end(): void {
     try {
       this.#parser.end()
-    } catch (error) {
-      this.#fail(error as LockstepError, true)
+    } catch (cause) {
+      this.#fail(describeLoss(cause), true)
     }
     this.#leave()
   }
