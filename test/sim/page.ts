@@ -68,7 +68,7 @@ export class SimPage implements TabNetwork {
   #tab: SimTab | undefined
   #page: LivePage | undefined
   #lastRefreshAt = Number.NEGATIVE_INFINITY
-  /** Those that have not led to a live page. */
+  /** Those since one has led to a live page, that one included. */
   #vain = 0
   #loads = 0
 
@@ -262,7 +262,7 @@ export class SimPage implements TabNetwork {
         onChange: change => this.#check(change),
         onStatus: ({ name, reason, changes }) => {
           tell(`${this.name} ${name} ${reason} ${changes}`)
-          if (name === 'live') this.#vain = 0
+          if (name === 'live') this.#vain = Math.min(1, this.#vain)
         },
         onRefreshed: () => this.#refreshed(),
         onError: (error, { stage }) => tell(`${this.name} ${stage}: ${String(error)}`),
@@ -333,7 +333,8 @@ export class SimPage implements TabNetwork {
     if (reason === 'ahead' || reason === 'unmarked') return false
     if (reason === 'epoch') return places.some(({ stream, epoch }) => ledger.epochOf(stream) !== epoch)
     if (reason === 'too-far') return isBehind(bridgeLimits.maxReplay)
-    return reason !== 'gone' || isBehind(leastKept)
+    // A position of a history that has ended is gone too.
+    return reason !== 'gone' || isBehind(leastKept) || this.#isTrue('epoch')
   }
 
   #check(change: LiveChange): void {
