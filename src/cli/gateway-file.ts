@@ -1,7 +1,7 @@
 /** The configuration of a gateway, read from a YAML or JSON file; every fault is said with its line. */
 import { basename, dirname, resolve } from 'node:path'
 import { type Fault, isLockstepError, type Json, LockstepError } from 'lockstep/contract'
-import { type GatewaySettings, readGatewaySettings } from 'lockstep/gateway'
+import { type GatewaySettings, readAccessSettings, readGatewaySettings } from 'lockstep/gateway'
 import { readFileText } from './file-text.ts'
 import { parseServedText, refuseText, shownFaults } from './served-text.ts'
 
@@ -36,7 +36,8 @@ export function parseGatewayFile(path: string, text: string): GatewayFile {
   const name = basename(path)
   try {
     const { value, placeOf } = parseServedText(name, text)
-    const { settings, faults } = readGatewaySettings(value)
+    const { settings, faults: ownFaults } = readGatewaySettings(value)
+    const faults = [...ownFaults, ...readAccessSettings(settings.sections).faults]
     if (faults.length > 0) throw refuse(name, faults, placeOf)
     return { path, name, folder: dirname(path), text, value, settings }
   } catch (error) {

@@ -31,7 +31,7 @@ const settingReaders: Readonly<Record<keyof ServedSettings, (value: Json) => str
   topicPrefix: value => readTopicPrefix(typeof value === 'string' ? value : JSON.stringify(value)),
 }
 const otherMembers = ['resources', '$schema']
-const resourceMembers = ['schema', 'languages', 'references', 'rows']
+const resourceMembers = ['schema', 'languages', 'references', 'public', 'rows']
 
 /** Reads the file's value, which has an object as `resources`. */
 export function readLockstepForm(value: JsonObject): ServedContent {
@@ -67,7 +67,7 @@ function readCollection(
   if (!isJsonObject(declaration)) {
     faults.push({
       pointer,
-      detail: 'must be an object with "schema", "languages", "references" and "rows", all optional',
+      detail: 'must be an object with "schema", "languages", "references", "public" and "rows", all optional',
     })
     return undefined
   }
@@ -88,7 +88,7 @@ function readCollection(
 /** A template that cannot be used is said at the resource, a schema that cannot be compiled at the schema. */
 function tryToDefine(
   template: string,
-  { schema, languages, references }: JsonObject,
+  { schema, languages, references, public: face }: JsonObject,
   pointer: string,
   faults: Fault[],
 ): Resource<object> | undefined {
@@ -98,11 +98,14 @@ function tryToDefine(
     faults.push({ pointer, detail: messageFrom(error) })
     return undefined
   }
-  const options = { languages, references } as Pick<ResourceOptions<object>, 'languages' | 'references'>
+  const options = { languages, references, public: face } as Pick<
+    ResourceOptions<object>,
+    'languages' | 'references' | 'public'
+  >
   try {
     return defineResource(template, { ...options, schema: schema as object })
   } catch (error) {
-    const isSchema = languages === undefined && references === undefined
+    const isSchema = languages === undefined && references === undefined && face === undefined
     faults.push({ pointer: isSchema ? `${pointer}/schema` : pointer, detail: messageFrom(error) })
     return undefined
   }

@@ -5,10 +5,8 @@ import type { GatewayAnswer, GatewayRequest } from './request.ts'
 export interface Admission {
   /** Answered instead of the service: 401, 403 or 429, as a problem document. Nothing reaches a service then. */
   readonly refused?: GatewayAnswer
-  /** Set on the request to the service, whatever the client sent under these names. Lower case. */
-  readonly requestHeaders?: Readonly<Record<string, string>>
-  /** Headers of the client that the service does not get: its API key. Lower case. */
-  readonly withoutHeaders?: readonly string[]
+  /** Set on the request to the service, whatever the client sent under these names; `undefined` leaves one out. Lower case. */
+  readonly requestHeaders?: Readonly<Record<string, string | undefined>>
   /** Set on the response, whoever makes it: `RateLimit`, CORS. */
   readonly responseHeaders?: Readonly<Record<string, string>>
   /**

@@ -14,6 +14,7 @@ import { problemAnswer, sendAnswer } from './answer.ts'
 import { plainly } from './comparison.ts'
 import { Exchange } from './exchange.ts'
 import { type Incoming, readIncoming } from './incoming.ts'
+import { OpenGrants } from './open-grants.ts'
 import type { OwnPages } from './own-pages.ts'
 import type { GatewayAnswer } from './request.ts'
 import type { Route } from './route-table.ts'
@@ -94,6 +95,7 @@ export function createFrontServer(front: Front, options: FrontServerOptions): Se
 export class Front {
   readonly #options: FrontOptions
   readonly tunnels: Set<Duplex> = new Set()
+  readonly #grants = new OpenGrants()
 
   constructor(options: FrontOptions) {
     this.#options = options
@@ -164,7 +166,9 @@ export class Front {
         tell(writeAnswer(socket, answer ?? problemAnswer(notFound(incoming.path)), admission, incoming.id))
         return
       }
-      const { requestHeaders, responseHeaders } = admission
+      const { requestHeaders, responseHeaders, stillHolds } = admission
+      const forget = this.#grants.add(stillHolds, () => socket.destroy())
+      socket.once('close', forget)
       await runTunnel(request, socket, incoming, {
         route,
         requestHeaders,
@@ -252,7 +256,9 @@ export class Front {
       done(this.#answer(request, response, answer ?? problemAnswer(notFound(incoming.path)), fields))
       return
     }
-    const { requestHeaders, responseHeaders } = admission
+    const { requestHeaders, responseHeaders, stillHolds } = admission
+    const forget = this.#grants.add(stillHolds, () => response.destroy())
+    if (stillHolds !== undefined) response.once('close', forget)
     const tee = rule.routing.comparisons.get(route)?.begin(incoming, requestHeaders)
     new Exchange(request, response, incoming, {
       route,

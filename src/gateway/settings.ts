@@ -53,6 +53,7 @@ export const otherSections: readonly string[] = [
   'audience',
   'docs',
   'accounts',
+  'counting',
 ]
 
 /** The service that the legacy program is for routes, keys and visibility. */

@@ -21,7 +21,7 @@ test('--version is that of the package, --help lists the commands, both with exi
   assert.deepEqual(await runProgram(t, ['--version']), { code: 0, stdout: `${version}\n`, stderr: '' })
   const { code, stdout } = await runProgram(t, ['--help'])
   assert.equal(code, 0)
-  for (const command of ['serve', 'follow', 'tail', 'doctor', 'acl'])
+  for (const command of ['serve', 'follow', 'tail', 'doctor', 'acl', 'keys'])
     assert.match(stdout, new RegExp(`^ {2}${command} `, 'm'))
   assert.match(stdout, /Exit codes: 0 .* 1 .* 2 /)
 })

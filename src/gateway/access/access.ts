@@ -47,7 +47,7 @@ interface Caller {
   readonly plan: Plan
   readonly scopes: readonly string[]
   /** An API key is for the gateway alone. */
-  readonly withoutHeaders: readonly string[]
+  readonly hasApiKey: boolean
   /** Is what let this request in still good? For what stays open. */
   readonly stillHolds: () => boolean
 }
@@ -176,7 +176,7 @@ class Access implements Admitter {
       subject: undefined,
       plan: plan ?? unlimited,
       scopes: ['*:write'],
-      withoutHeaders: [],
+      hasApiKey: false,
       stillHolds: () => true,
     }
   }
@@ -193,14 +193,13 @@ class Access implements Admitter {
     const plan = record && this.#planOf(record.account, record.plan)
     if (record === undefined || plan === undefined) return noSuch
     const { id, account, scopes } = record
-    const withoutHeaders = ['authorization', 'x-api-key']
     return {
       key: id,
       account,
       subject: account,
       plan,
       scopes,
-      withoutHeaders,
+      hasApiKey: true,
       stillHolds: () => ring!.holds(id),
     }
   }
@@ -210,7 +209,7 @@ class Access implements Admitter {
     if (facts === undefined || plan === undefined) return noSuch
     const { account, subject, scopes, expiresAtMs } = facts
     const stillHolds = (): boolean => this.#parts.now() < expiresAtMs
-    return { key: subject, account, subject, plan, scopes, withoutHeaders: [], stillHolds }
+    return { key: subject, account, subject, plan, scopes, hasApiKey: false, stillHolds }
   }
 
   #planOf(account: string, named: string): Plan | undefined {
@@ -254,7 +253,6 @@ class Access implements Admitter {
     return this.#count(buckets, responseHeaders, rates => ({
       ...this.#requestHeaders(request, face, caller),
       responseHeaders: { ...responseHeaders, ...rates },
-      withoutHeaders: caller.withoutHeaders,
       stillHolds: caller.stillHolds,
     }))
   }
@@ -280,13 +278,15 @@ class Access implements Admitter {
   #requestHeaders(
     { service, id }: GatewayRequest,
     face: AudienceFace,
-    { subject, scopes }: Caller,
+    { subject, scopes, hasApiKey }: Caller,
   ): Pick<Admission, 'requestHeaders'> {
     const { signAudience } = this.#parts
-    if (signAudience === undefined || service === undefined) return {}
-    return {
-      requestHeaders: { [audienceHeader]: signAudience({ service, face, subject, scopes, requestId: id }) },
-    }
+    const requestHeaders: Record<string, string | undefined> = hasApiKey
+      ? { authorization: undefined, 'x-api-key': undefined }
+      : {}
+    if (signAudience !== undefined && service !== undefined)
+      requestHeaders[audienceHeader] = signAudience({ service, face, subject, scopes, requestId: id })
+    return { requestHeaders }
   }
 }
 
