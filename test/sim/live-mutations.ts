@@ -51,7 +51,7 @@ export const liveMutations: readonly Mutation[] = [
     replace: '  return [...kept].filter(({ text }) => !text.includes(\'"event":"deleted"\'))\n',
   },
   {
-    name: 'conflation keeps the first change instead of both',
+    name: 'of two changes that cannot be told as one, conflation drops the first',
     file: 'src/live/conflation.ts',
     find: 'if (joined !== undefined) kept.delete(before!)',
     replace: 'if (before !== undefined) kept.delete(before)',
