@@ -14,6 +14,7 @@ import { type FollowerParts, SimFollower } from './followers.ts'
 import { Ledger } from './ledger.ts'
 import { LiveWorld } from './live-world.ts'
 import { SimLink } from './network.ts'
+import { SimPostgresService } from './postgres-service.ts'
 import { installRuntime, type Runtime } from './runtime.ts'
 import { SimService } from './service.ts'
 import { runWriter, type WriteCounts } from './workload.ts'
@@ -45,19 +46,27 @@ const convergenceMs = 15_000
 
 /** Every so many seeds there are pages. */
 const pagesEvery = 4
+/** Every so many, counted from the first, the log is in PostgreSQL. */
+const postgresEvery = 4
 
 export interface SimulationOptions {
   /** @default false */
   readonly keepTrace?: boolean
   /** Are there pages and bridges too? @default in every fourth seed */
   readonly hasPages?: boolean
+  /** Is the log in a simulated PostgreSQL, with several instances? @default in every fourth seed, others than those with pages */
+  readonly isPostgres?: boolean
 }
 
 /** Files in memory where there are such: no power cut is simulated, and waiting for the disk is most of the time. */
 const disk = existsSync('/dev/shm') ? '/dev/shm' : tmpdir()
 
 export async function simulate(seed: number, options: SimulationOptions = {}): Promise<SimulationResult> {
-  const { keepTrace = false, hasPages = seed % pagesEvery === 0 } = options
+  const {
+    keepTrace = false,
+    hasPages = seed % pagesEvery === 0,
+    isPostgres = seed % postgresEvery === 1,
+  } = options
   const hash = createHash('sha256')
   const trace: string[] = []
   const folder = mkdtempSync(join(disk, 'lockstep-sim-'))
@@ -68,7 +77,7 @@ export async function simulate(seed: number, options: SimulationOptions = {}): P
     if (keepTrace) trace.push(text)
   }
   try {
-    const result = await simulateIn(runtime, folder, hasPages, tell)
+    const result = await simulateIn(runtime, folder, { hasPages, isPostgres }, tell)
     return { seed, ...result, digest: hash.digest('hex'), trace }
   } finally {
     runtime.uninstall()
@@ -81,12 +90,14 @@ type Part = Omit<SimulationResult, 'seed' | 'digest' | 'trace'>
 async function simulateIn(
   runtime: Runtime,
   folder: string,
-  hasPages: boolean,
+  { hasPages, isPostgres }: { readonly hasPages: boolean; readonly isPostgres: boolean },
   tell: (line: string) => void,
 ): Promise<Part> {
   const ledger = new Ledger()
   const broker = new SimBroker(runtime)
-  const service = new SimService(runtime, broker, ledger, error => tell(`reported ${String(error)}`))
+  const onError = (error: unknown): void => tell(`reported ${String(error)}`)
+  const postgres = isPostgres ? new SimPostgresService(runtime, broker, ledger, onError) : undefined
+  const service = postgres ?? new SimService(runtime, broker, ledger, onError)
   const counts: WriteCounts = { acknowledged: 0, refused: 0, unknown: 0 }
   const followers: SimFollower[] = []
   const world = hasPages ? new LiveWorld({ runtime, service, broker, ledger, tell }) : undefined
@@ -144,7 +155,7 @@ async function simulateIn(
       links,
       tell,
       onFault: fault => faults.push(fault),
-      more: world?.faults,
+      more: { ...world?.faults, ...postgres?.faults },
     })
     isFaulty = false
     await Promise.all(writers.map(({ done }) => done))
@@ -186,6 +197,7 @@ async function simulateIn(
   await world?.settle(healedAt + convergenceMs)
   await runtime.run(runtime.now() + 12_000)
   world?.checkEnd()
+  postgres?.checkEnd()
   for (const follower of followers) {
     if (follower.difference() !== undefined)
       ledger.violations.push(`${follower.name} left the truth again: ${follower.difference()}`)
