@@ -4,11 +4,16 @@
  * Standard output is the log, a JSON object per request; everything else is said on standard error.
  */
 import type { Command } from 'commander'
-import { type Gateway, type GatewayLogEntry, openGateway } from 'lockstep/gateway'
+import {
+  type Gateway,
+  type GatewayLogEntry,
+  type GatewayParts,
+  openGateway,
+  openGatewayParts,
+} from 'lockstep/gateway'
 import { explain, reportInBackground } from './failure.ts'
 import { watchServedFile } from './file-watch.ts'
 import { type GatewayFile, parseGatewayFile, readGatewayFile, readGatewayText } from './gateway-file.ts'
-import { openGatewayParts } from './gateway-parts.ts'
 import { fetchReport, formatReport } from './gateway-report.ts'
 import { untilStopped } from './stop.ts'
 import {
@@ -58,7 +63,7 @@ async function runGateway(path: string, options: GatewayCommandOptions): Promise
   surviveBrokenPipe()
   const file = await readGatewayFile(path)
   if (options.check === true) {
-    await closeParts(await openGatewayParts(file))
+    await closeParts(await openParts(file))
     printNotice(`${file.name} can be used: ${describe(file)}.`)
     return
   }
@@ -71,7 +76,7 @@ async function runGateway(path: string, options: GatewayCommandOptions): Promise
   const gateway = await openGateway({
     settings: file.value,
     folder: file.folder,
-    ...(await openGatewayParts(file)),
+    ...(await openParts(file)),
     ...(options.quiet === true ? {} : { onRequest: log }),
     onError: reportInBackground,
   })
@@ -108,7 +113,7 @@ function createGatewayReload(gateway: Gateway, file: GatewayFile): () => Promise
       }
       lastText = text
       const next = parseGatewayFile(file.path, text)
-      const parts = await openGatewayParts(next)
+      const parts = await openParts(next)
       const waiting = await gateway.replace(next.value, parts).catch(async error => {
         await closeParts(parts)
         throw error
@@ -126,10 +131,11 @@ function createGatewayReload(gateway: Gateway, file: GatewayFile): () => Promise
   }
 }
 
-async function closeParts({
-  admitter,
-  ownPages,
-}: Awaited<ReturnType<typeof openGatewayParts>>): Promise<void> {
+function openParts({ settings, folder }: GatewayFile): Promise<GatewayParts> {
+  return openGatewayParts(settings, { folder, onError: reportInBackground })
+}
+
+async function closeParts({ admitter, ownPages }: GatewayParts): Promise<void> {
   await admitter?.close()
   await ownPages?.close()
 }

@@ -49,11 +49,11 @@ export const otherSections: readonly string[] = [
   'keys',
   'jwt',
   'plans',
+  'accounts',
+  'counting',
   'cors',
   'audience',
   'docs',
-  'accounts',
-  'counting',
 ]
 
 /** The service that the legacy program is for routes, keys and visibility. */

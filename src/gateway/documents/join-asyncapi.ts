@@ -112,7 +112,7 @@ function joinChannel(
   return {
     ...channel,
     ...(isHttp && (channel['title'] !== 'Live pages' || address.startsWith(`${ownRoot}/`))
-      ? { address: `${root}/${service}${address.slice(ownRoot.length)}` }
+      ? { address: `${root}${part.mount ?? `/${service}`}${address.slice(ownRoot.length)}` }
       : {}),
     ...(isOnAll ? { servers: serverNames.map(name => ({ $ref: `#/servers/${service}_${name}` })) } : {}),
     'x-lockstep-service': service,

@@ -81,7 +81,7 @@ function createJoining(part: Part, document: JsonObject, options: JoiningOptions
   const { audience, access, notes } = options
   const given = mapDiscriminators((document['components'] ?? {}) as JsonObject)
   const names = createComponentNames(service, given)
-  const prefix = `${options.root}/${service}${serverPath(document, part.root)}`
+  const prefix = `${options.root}${part.mount ?? `/${service}`}${serverPath(document, part.root)}`
   const usedTags = new Set<string>()
   const operationIds = new Set<string>()
   const newPath = (path: string): string => joinPath(prefix, path)

@@ -4,6 +4,8 @@ import type { JsonObject } from '../../contract/index.ts'
 export interface Part {
   /** As it stands in paths: `users`. */
   readonly service: string
+  /** Where it is below the root of the joined document. @default '/' and the name of the service */
+  readonly mount?: string
   /** OpenAPI 3.1; see upgrade.ts. */
   readonly openApi?: JsonObject
   /** AsyncAPI 3. */

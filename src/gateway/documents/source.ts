@@ -6,6 +6,8 @@ export interface DocumentSource {
   readonly service: string
   /** What the gateway forwards to: `http://127.0.0.1:3001/api`. Of a Lockstep service that is enough. */
   readonly upstream: string
+  /** Where the gateway has it below its own root. @default '/' and the name of the service */
+  readonly mount?: string
   /** The address of its OpenAPI document, below {@link upstream} where it is a path. @default '_openapi' below upstream */
   readonly openApi?: string | false
   /** The address of its AsyncAPI document. @default '_asyncapi' below upstream, where it is a Lockstep service */
@@ -24,13 +26,21 @@ export interface KnownSource {
   /** The path of upstream, which the gateway puts before what it forwards. */
   readonly root: string
   readonly headers: Readonly<Record<string, string>>
+  readonly mount: string
 }
 
 /** Errors: `invalid-option`. */
 export function readSource(source: DocumentSource): KnownSource {
   const what = `The documents of ${quote(source.service)}`
-  checkOptions(what, source, { service: true, upstream: true, openApi: true, asyncApi: true, headers: true })
-  const { service, upstream, openApi, asyncApi, headers = {} } = source
+  checkOptions(what, source, {
+    service: true,
+    upstream: true,
+    mount: true,
+    openApi: true,
+    asyncApi: true,
+    headers: true,
+  })
+  const { service, upstream, mount = `/${service}`, openApi, asyncApi, headers = {} } = source
   if (typeof service !== 'string' || !/^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$/.test(service)) {
     throw new LockstepError(
       'invalid-option',
@@ -50,6 +60,7 @@ export function readSource(source: DocumentSource): KnownSource {
     asyncApi: find(asyncApi, openApi === undefined ? '_asyncapi' : undefined),
     isOwn: openApi === undefined,
     root: folder.pathname.replace(/\/+$/, ''),
+    mount,
     headers,
   }
 }
