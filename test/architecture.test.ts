@@ -15,7 +15,10 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
   service: ['contract', 'broker', 'log', 'observe'],
   client: ['contract', 'broker', 'observe'],
   live: ['contract', 'broker', 'observe'],
-  gateway: ['contract'],
+  upstream: ['contract'],
+  gateway: ['contract', 'upstream'],
+  /** What it mirrors it serves as any service does: feed, reads, relay, documents. */
+  sidecar: ['contract', 'broker', 'log', 'upstream', 'service'],
   /** Imports the others as users do, by the package's name. */
   cli: [],
 }
@@ -25,6 +28,8 @@ const doors: Readonly<Record<string, string>> = {
   broker: 'src/broker/broker.ts',
   log: 'src/log/change-log.ts',
   observe: 'src/observe/index.ts',
+  upstream: 'src/upstream/index.ts',
+  service: 'src/service/index.ts',
 }
 /** An adapter that a part loads on its first use, never before: where the application gives a URL. */
 const loadedOnUse: Readonly<Record<string, string>> = { client: 'src/broker/mqtt.ts' }

@@ -5,14 +5,12 @@
  * ever sent to both. What is kept are places and counts, no values.
  */
 import { type Json, parseJson } from '../contract/index.ts'
+import type { Instance, ResponseHead, Upstream } from '../upstream/index.ts'
 import type { ResponseTee } from './exchange.ts'
 import type { Incoming } from './incoming.ts'
 import { type Difference, findDifferences } from './json-difference.ts'
 import type { Route } from './route-table.ts'
 import type { ComparisonSettings } from './service-settings.ts'
-import type { Instance } from './upstream/instance.ts'
-import type { ResponseHead } from './upstream/response-parser.ts'
-import type { Upstream } from './upstream/upstream.ts'
 import { formatUpstreamHead } from './upstream-head.ts'
 
 /** A place in which both differed, how often, and where one may look. */

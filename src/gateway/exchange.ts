@@ -6,14 +6,12 @@
  */
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { isLockstepError, LockstepError } from '../contract/index.ts'
+import type { Instance, ResponseHead, ResponseSink, UpstreamConnection } from '../upstream/index.ts'
 import { problemAnswer, sendAnswer, writeHead } from './answer.ts'
 import type { Incoming } from './incoming.ts'
 import { makeResponseFields } from './response-fields.ts'
 import type { ReferenceMap } from './rewriting.ts'
 import type { Route } from './route-table.ts'
-import type { ResponseSink, UpstreamConnection } from './upstream/connection.ts'
-import type { Instance } from './upstream/instance.ts'
-import type { ResponseHead } from './upstream/response-parser.ts'
 import { formatFraming, formatUpstreamHead } from './upstream-head.ts'
 
 export interface ExchangeOptions {

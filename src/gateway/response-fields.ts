@@ -1,7 +1,7 @@
 /** The fields of a service's response, as the client gets them. */
+import type { ResponseHead } from '../upstream/index.ts'
 import { isHopByHop } from './forwarded-headers.ts'
 import { type ReferenceMap, rewriteCookie, rewriteLink, rewriteReference } from './rewriting.ts'
-import type { ResponseHead } from './upstream/response-parser.ts'
 
 export interface FieldContext {
   /** Made only where a field needs it. */

@@ -3,10 +3,10 @@
  *
  * What a service has taken stays with it: what it does not know is its own 404, and never asked of another one.
  */
+import type { Upstream } from '../upstream/index.ts'
 import type { PathPair } from './rewriting.ts'
 import type { ServiceSettings } from './service-settings.ts'
 import type { Traffic } from './traffic.ts'
-import type { Upstream } from './upstream/upstream.ts'
 
 export interface Route {
   readonly face: string

@@ -6,6 +6,7 @@
  */
 import { isDeepStrictEqual } from 'node:util'
 import type { ReportError } from '../contract/index.ts'
+import { Upstream, type UpstreamOptions } from '../upstream/index.ts'
 import { Comparison } from './comparison.ts'
 import type { PathPair } from './rewriting.ts'
 import { planRoutes, rootOf } from './route-plan.ts'
@@ -13,7 +14,6 @@ import { type Route, RouteTable } from './route-table.ts'
 import type { PlaceSettings, ServiceSettings, VersionSettings } from './service-settings.ts'
 import { type FaceSettings, type GatewaySettings, legacyName } from './settings.ts'
 import { Traffic } from './traffic.ts'
-import { Upstream, type UpstreamOptions } from './upstream/upstream.ts'
 
 export interface Routing {
   readonly settings: GatewaySettings

@@ -1,9 +1,8 @@
 /** What the configuration says of one service, or of the legacy program. */
 import type { LockstepError } from '../contract/index.ts'
+import { type HealthCheck, parseInstanceUrl, type UpstreamLimits } from '../upstream/index.ts'
 import { normalizePath } from './request-target.ts'
 import type { Section } from './section.ts'
-import type { HealthCheck } from './upstream/health-check.ts'
-import { parseInstanceUrl, type UpstreamLimits } from './upstream/instance.ts'
 
 /** When a version ends (RFC 9745, RFC 8594). */
 export interface VersionSettings {

@@ -5,12 +5,16 @@
 import type { IncomingMessage } from 'node:http'
 import type { Duplex } from 'node:stream'
 import { isLockstepError, LockstepError } from '../contract/index.ts'
+import {
+  type Instance,
+  openSocket,
+  type ResponseHead,
+  type ResponseSink,
+  UpstreamConnection,
+} from '../upstream/index.ts'
 import type { ExchangeOptions } from './exchange.ts'
 import type { Incoming } from './incoming.ts'
 import { makeResponseFields } from './response-fields.ts'
-import { openSocket, type ResponseSink, UpstreamConnection } from './upstream/connection.ts'
-import type { Instance } from './upstream/instance.ts'
-import type { ResponseHead } from './upstream/response-parser.ts'
 import { formatUpstreamHead } from './upstream-head.ts'
 
 export interface TunnelOptions extends Omit<ExchangeOptions, 'tee'> {

@@ -1,8 +1,8 @@
 /** The head of a request as a service is sent it. */
+import type { Instance } from '../upstream/index.ts'
 import { formatForwarded, readConnectionOptions } from './forwarded-headers.ts'
 import type { Incoming } from './incoming.ts'
 import type { Route } from './route-table.ts'
-import type { Instance } from './upstream/instance.ts'
 
 export interface UpstreamHeadOptions {
   readonly route: Pick<Route, 'root' | 'inside' | 'outside' | 'settings'>

@@ -3,7 +3,7 @@
  *
  * The one with the least to do gets it. One that fails its checks, or to which requests fail, gets none for a while.
  */
-import { LockstepError, type ReportError } from '../../contract/index.ts'
+import { LockstepError, type ReportError } from '../contract/index.ts'
 import { checkHealth, type HealthCheck } from './health-check.ts'
 import { Instance, type UpstreamLimits } from './instance.ts'
 import { RetryBudget } from './retry-budget.ts'

@@ -4,7 +4,7 @@
  * It takes less than RFC 9112 allows: whatever two programs could read differently (a length twice, a length beside
  * chunks, a folded line, a bare CR or LF) ends the connection instead of being guessed at. Trailers are dropped.
  */
-import { LockstepError } from '../../contract/index.ts'
+import { LockstepError } from '../contract/index.ts'
 
 export interface ResponseHead {
   readonly status: number

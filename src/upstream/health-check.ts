@@ -1,5 +1,5 @@
 /** Asks an instance how it stands. Any answer below 500 is a good one: a service without that page is alive too. */
-import { LockstepError, type ReportError } from '../../contract/index.ts'
+import { LockstepError, type ReportError } from '../contract/index.ts'
 import { openSocket, UpstreamConnection } from './connection.ts'
 import type { Instance } from './instance.ts'
 
@@ -52,7 +52,7 @@ async function ask({ address }: Instance, { path, timeoutMs }: HealthCheck): Pro
     const nothing = (): void => {}
     connection.send(
       'GET',
-      `GET ${path} HTTP/1.1\r\nhost: ${address.authority}\r\nuser-agent: lockstep-gateway\r\nconnection: close\r\n\r\n`,
+      `GET ${path} HTTP/1.1\r\nhost: ${address.authority}\r\nuser-agent: lockstep\r\nconnection: close\r\n\r\n`,
       {
         onHead: ({ status }) => {
           head = status

@@ -6,7 +6,7 @@
  */
 import { connect, type Socket } from 'node:net'
 import { connect as connectTls } from 'node:tls'
-import { LockstepError } from '../../contract/index.ts'
+import { LockstepError } from '../contract/index.ts'
 import { type ResponseHead, ResponseParser } from './response-parser.ts'
 
 /** Where an instance listens. */

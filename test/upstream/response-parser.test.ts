@@ -4,7 +4,7 @@ import { readFileSync } from 'node:fs'
 import { test } from 'node:test'
 import fc from 'fast-check'
 import { isLockstepError } from 'lockstep/contract'
-import { type ResponseHead, ResponseParser } from '../../src/gateway/upstream/response-parser.ts'
+import { type ResponseHead, ResponseParser } from '../../src/upstream/response-parser.ts'
 
 interface Read {
   readonly head: ResponseHead | undefined

@@ -4,7 +4,7 @@
  * Connections are kept and used again, the last one first. Where all are busy a request waits for one, in order, up to a
  * limit.
  */
-import { LockstepError } from '../../contract/index.ts'
+import { LockstepError } from '../contract/index.ts'
 import { type BreakerOptions, CircuitBreaker } from './circuit-breaker.ts'
 import { type InstanceAddress, openSocket, UpstreamConnection } from './connection.ts'
 
@@ -148,7 +148,7 @@ export class Instance {
       })
     }
     for (const connection of [...this.#busy]) {
-      connection.fail(new LockstepError('closed', 'The gateway sends no more to this instance.'))
+      connection.fail(new LockstepError('closed', 'No more is sent to this instance.'))
     }
   }
 }
