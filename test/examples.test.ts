@@ -184,3 +184,11 @@ test('11-hono: a transfer is two changes of one transaction, or none', async t =
   assert.equal(await example.line(), 'created /accounts/bob one of 2')
   assert.deepEqual(await once(example.process, 'exit'), [0, null])
 })
+
+test('12-public-face: the public hears of what is open, without what is hidden', async t => {
+  const example = run(t, '12-public-face.ts')
+  assert.equal(await example.line(), 'created {"id":"cook","title":"Cook"}')
+  assert.equal(await example.line(), 'modified {"id":"cook","title":"Cook, full time"}')
+  assert.match(await example.line(), /^deleted/)
+  assert.deepEqual(await once(example.process, 'exit'), [0, null])
+})

@@ -25,21 +25,30 @@ export interface RightsRequest {
   /** The service's user name. */
   readonly service: string
   readonly readers: readonly Reader[]
+  /** Who reads what the public hears, on topics of its own; none where nothing is public. */
+  readonly publicReaders?: readonly string[]
+  /** The streams of which something is public. */
+  readonly publicStreams?: readonly string[]
+  readonly publicTopicPrefix?: string
 }
 
 /** The service first. It hears its own heads too, to notice a database that was put back. */
-export function listRights({ streams, topicPrefix, service, readers }: RightsRequest): UserRights[] {
+export function listRights(request: RightsRequest): UserRights[] {
+  const { streams, topicPrefix, service, readers } = request
+  const { publicReaders = [], publicStreams = [], publicTopicPrefix = 'public/' } = request
   const headOf = (stream: string): string => headTopic(stream, topicPrefix)
-  const topicsOf = (stream: string): string[] => [
-    `${pathToTopic(`/${stream}`, topicPrefix)}/#`,
-    headOf(stream),
-  ]
+  const topicsBelow =
+    (prefix: string) =>
+    (stream: string): string[] => [`${pathToTopic(`/${stream}`, prefix)}/#`, headTopic(stream, prefix)]
+  const topicsOf = topicsBelow(topicPrefix)
+  const publicTopics = publicReaders.length === 0 ? [] : publicStreams.flatMap(topicsBelow(publicTopicPrefix))
   return [
-    { user: service, publish: streams.flatMap(topicsOf), read: streams.map(headOf) },
+    { user: service, publish: [...streams.flatMap(topicsOf), ...publicTopics], read: streams.map(headOf) },
     ...readers.map(reader => ({
       user: reader.user,
       publish: [],
       read: (reader.streams ?? streams).flatMap(topicsOf),
     })),
+    ...publicReaders.map(user => ({ user, publish: [], read: publicTopics })),
   ]
 }

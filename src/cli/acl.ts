@@ -18,6 +18,8 @@ interface AclOptions {
   readonly service: string
   readonly reader?: readonly Reader[]
   readonly topicPrefix?: string
+  readonly publicReader?: readonly string[]
+  readonly publicTopicPrefix: string
 }
 
 const examples = `
@@ -42,6 +44,17 @@ export function declareAcl(program: Command): void {
       parseReader,
     )
     .option('--topic-prefix <prefix>', 'what stands before the topics, such as acme/prod/', parseTopicPrefix)
+    .option(
+      '--public-reader <name>',
+      'a user who may read what the public hears; may be repeated',
+      (text: string, before: readonly string[] = []) => [...before, parseUser(text)],
+    )
+    .option(
+      '--public-topic-prefix <prefix>',
+      "what stands before the public's topics",
+      parseTopicPrefix,
+      'public/',
+    )
     .addHelpText('after', examples)
     .action(async (file: string, options: AclOptions) => {
       const rights = rightsOf(await readServedFile(file), options)
@@ -54,19 +67,37 @@ export function declareAcl(program: Command): void {
 function rightsOf(served: ServedFile, options: AclOptions): UserRights[] {
   const routes = served.collections.map(({ resource }) => resource.route)
   const streams = [...new Set(routes.map(route => route.split('/', 1)[0]!))]
-  const { service, reader: readers = [{ user: 'reader', streams: undefined }] } = options
+  const usual = options.publicReader === undefined ? [{ user: 'reader', streams: undefined }] : []
+  const { service, reader: readers = usual } = options
   const topicPrefix = options.topicPrefix ?? served.settings.topicPrefix ?? ''
   for (const { user, streams: named = [] } of readers) {
     const unknown = named.find(stream => !streams.includes(stream))
     if (unknown !== undefined) throw unknownStream(user, unknown, streams)
   }
   // Names that differ only in case or in "-" and "_" would share a variable of the environment.
-  const names = [service, ...readers.map(({ user }) => user)].map(passwordVariable)
+  const { publicReader: publicReaders = [], publicTopicPrefix } = options
+  const names = [service, ...readers.map(({ user }) => user), ...publicReaders].map(passwordVariable)
   const twice = names.find((name, index) => names.indexOf(name) !== index)
   if (twice !== undefined) {
     throw new LockstepError('invalid-option', `Two users go by the same name (${twice}). Name each once.`)
   }
-  return listRights({ streams, topicPrefix, service, readers })
+  const isPublic = (stream: string): boolean =>
+    served.collections.some(({ resource }) => resource.route === stream && resource.face !== undefined)
+  const publicStreams = streams.filter(isPublic)
+  if (publicReaders.length > 0 && publicStreams.length === 0)
+    throw new LockstepError(
+      'invalid-option',
+      'No resource of the file is public, so there is nothing for a public reader.',
+    )
+  return listRights({
+    streams,
+    topicPrefix,
+    service,
+    readers,
+    publicReaders,
+    publicStreams,
+    publicTopicPrefix,
+  })
 }
 
 function unknownStream(user: string, stream: string, streams: readonly string[]): LockstepError {

@@ -61,3 +61,20 @@ test('lockstep acl refuses a reader of what is not there, a name that comes twic
     assert.match(stderr, said)
   }
 })
+
+test('lockstep acl gives a public reader the topics of the public, and no others', async t => {
+  const resources = {
+    people: { schema: { properties: { name: {} } }, public: { fields: ['name'] } },
+    projects: {},
+  }
+  const cwd = await temporaryFolder(t, { 'api.json': JSON.stringify({ resources }) })
+  const run = (...args: string[]) => runProgram(t, ['acl', 'api.json', '--broker', 'aedes', ...args], { cwd })
+  const { code, stdout, stderr } = await run('--public-reader', 'web')
+  assert.equal(code, 0, stderr)
+  const own = ['people/#', 'lockstep/head/people', 'projects/#', 'lockstep/head/projects']
+  const ofPublic = ['public/people/#', 'public/lockstep/head/people']
+  assert.deepEqual(parse(stdout), {
+    service: { publish: [...own, ...ofPublic], read: ['lockstep/head/people', 'lockstep/head/projects'] },
+    web: { publish: [], read: ofPublic },
+  })
+})
