@@ -32,16 +32,23 @@ await using lockstep = await connect<{ jobs: { id: string; title?: string } }>({
 })
 const open = lockstep.follow('/jobs')
 await open.ready
-// created {"id":"cook","title":"Cook"}, modified with the new title, deleted
-const ended = new Promise<void>(resolve =>
-  open.on('change', ({ event, state }) => {
-    console.log(event, JSON.stringify(state))
-    if (event === 'deleted') resolve()
-  }),
-)
+/** Resolves with the next change that the public hears of. */
+const heard = (): Promise<void> =>
+  new Promise(resolve => {
+    const off = open.on('change', ({ event, state }) => {
+      console.log(event, JSON.stringify(state))
+      off()
+      resolve()
+    })
+  })
+
 await service.transaction(tx => tx.create(jobs, { id: 'cook', title: 'Cook', status: 'draft', budget: 100 }))
-await service.transaction(tx => tx.patch(jobs, 'cook', { status: 'open' }))
-await service.transaction(tx => tx.patch(jobs, 'cook', { budget: 200 }))
-await service.transaction(tx => tx.patch(jobs, 'cook', { title: 'Cook, full time' }))
-await service.transaction(tx => tx.patch(jobs, 'cook', { status: 'draft' }))
-await ended
+for (const patch of [
+  { status: 'open' },
+  { title: 'Cook, full time', budget: 200 },
+  { status: 'draft' },
+] as const) {
+  const next = heard()
+  await service.transaction(tx => tx.patch(jobs, 'cook', patch))
+  await next
+}
