@@ -1,5 +1,6 @@
 /**
- * `npm start`: the demo system. One embedded broker, three services as processes of their own, and the front door.
+ * `npm start`: the demo system. One embedded broker, three services and a legacy program as processes of their own, the
+ * pages, and the gateway before it all.
  *
  * A service that dies is started again, so that it can be killed for a test; Ctrl-C stops all of it.
  */
@@ -7,6 +8,7 @@ import { type ChildProcess, fork } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
 import { openEmbeddedBroker } from 'lockstep/broker'
 import { takeDataFolder } from './data-folder.ts'
+import { makeAudienceKey, openDoor } from './door.ts'
 import { openFrontDoor } from './front-door.ts'
 import { outliveOutput, readFolder, readPort, stopNaming, stopWithMessage } from './settings.ts'
 import { openSite } from './site.ts'
@@ -14,6 +16,7 @@ import { openSite } from './site.ts'
 const names = ['users', 'projects', 'builds'] as const
 const dataDir = readFolder('DATA_DIR', '.lockstep')
 const password = randomBytes(16).toString('hex')
+const audienceKey = makeAudienceKey()
 const children = new Map<string, ChildProcess>()
 const recentDeaths = new Map<string, number[]>()
 let stopping = false
@@ -27,6 +30,7 @@ function startService(name: string, port: number, brokerUrl: string): Promise<st
         BROKER_URL: brokerUrl,
         BROKER_PASSWORD: password,
         DATA_DIR: dataDir,
+        AUDIENCE_KEY: audienceKey,
         // Projects embed their owner and members from there.
         USERS_URL: urls['users'] ?? '',
       },
@@ -75,6 +79,7 @@ async function stop(failure?: string): Promise<void> {
     for (const child of children.values()) child.kill('SIGKILL')
   }, 5_000).unref()
   await Promise.all(ended)
+  await door?.close()
   await frontDoor?.close()
   await broker?.close()
   if (failure !== undefined) stopWithMessage(failure)
@@ -97,7 +102,14 @@ const publishers = Object.fromEntries(names.map(name => [name, password]))
 const broker = await openEmbeddedBroker({ host, port: readPort('MQTT_PORT', 1883), publishers }).catch(
   stopNaming('MQTT_PORT'),
 )
-const frontDoor = await openFrontDoor({ host, port: readPort('PORT', 3000) }).catch(stopNaming('PORT'))
+const frontDoor = await openFrontDoor({ host, port: 0 })
+const door = await openDoor({
+  host,
+  port: readPort('PORT', 3000),
+  dataDir,
+  pages: frontDoor.url,
+  audienceKey,
+}).catch(stopNaming('PORT'))
 const urls: Record<string, string> = {}
 const start = async (name: string, index: number): Promise<void> => {
   urls[name] = await startService(name, readPort(`${name.toUpperCase()}_PORT`, 3001 + index), broker.url)
@@ -106,12 +118,13 @@ try {
   // Whoever refers to users must know where they are.
   await start('users', 0)
   await Promise.all(names.map((name, index) => name !== 'users' && start(name, index)))
+  urls['legacy'] = await startService('legacy', 0, broker.url)
 } catch (error) {
   await stop((error as Error).message)
 }
-frontDoor.show(
-  await openSite({ services: Object.fromEntries(names.map(name => [name, urls[name]!])), broker }),
-)
+const services = Object.fromEntries(names.map(name => [name, urls[name]!]))
+frontDoor.show(await openSite({ services, broker }))
+await door.lead(services, urls['legacy']!)
 
 const lines = names.map(name => {
   const address = `${urls[name]}/${name}`
@@ -121,7 +134,12 @@ console.log(`Lockstep is running.
 
 ${lines.join('\n')}
   broker    ${broker.url}
-  pages     ${frontDoor.url}
+  pages     ${door.url}
+  the API   ${door.url}/api/v1/users and /projects, /builds; /tickets is still the legacy program's
+  docs      ${door.url}/docs/
+  public    ${door.url}/public/v1/users, with one of these keys as "Authorization: Bearer …":
+              ${door.keys.limited}  1 request/s
+              ${door.keys.unlimited}  unlimited
   data      ${dataDir}
 
 Try, each in a terminal of its own:

@@ -12,13 +12,20 @@ export async function runService<State extends { id: string }>(
   firstRows: readonly NewState<State>[],
 ): Promise<Service> {
   outliveOutput()
-  const { SERVICE_PORT, BROKER_URL, BROKER_PASSWORD } = process.env
+  const { SERVICE_PORT, BROKER_URL, BROKER_PASSWORD, AUDIENCE_KEY } = process.env
   const log = await openSqliteLog({ file: join(readFolder('DATA_DIR', '.lockstep'), `${name}.db`) })
   const broker = await connectMqtt(BROKER_URL ?? 'mqtt://127.0.0.1:1883', {
     username: name,
     password: BROKER_PASSWORD,
   })
-  const service = await openService({ resources: [resource], log, broker })
+  // Whoever comes past the gateway is of the house: nothing but loopback is listened to.
+  const audience = { service: name, keys: [AUDIENCE_KEY ?? ''], default: 'internal' } as const
+  const service = await openService({
+    resources: [resource],
+    log,
+    broker,
+    ...(AUDIENCE_KEY === undefined ? {} : { audience }),
+  })
   const [head] = await service.heads()
   if (head?.seq === 0) {
     await service.transaction(async tx => {

@@ -3,6 +3,7 @@ import { defineResource, type StateOf } from 'lockstep/service'
 import { runService } from './run-service.ts'
 
 const users = defineResource('users', {
+  public: { fields: ['name', 'picture'] },
   schema: {
     type: 'object',
     required: ['name'],

@@ -20,7 +20,7 @@ async function temporaryFolder(t: TestContext): Promise<string> {
 
 const getJson = async (url: string): Promise<JsonObject> => (await fetch(url)).json() as Promise<JsonObject>
 
-test('npm start runs three services and a broker, survives the kill of a service, keeps its data and ends by Ctrl-C', async t => {
+test('npm start runs three services and a broker behind one door, survives the kill of a service, keeps its data and ends by Ctrl-C', async t => {
   const env = { DATA_DIR: await temporaryFolder(t) }
   const first = startDemo(t, env)
   const [, usersUrl, pid] = await first.printed(/users +(http:\S+) +topics users\/# +process (\d+)/)
@@ -30,6 +30,26 @@ test('npm start runs three services and a broker, survives the kill of a service
   const health = await getJson(new URL('/health', usersUrl).href)
   assert.deepEqual([health['status'], health['broker']], ['ok', { connected: true }])
   assert.match(await (await fetch(pagesUrl!)).text(), /<h1>Projects<\/h1>/)
+  const get = async (path: string, key?: string): Promise<[number, string]> => {
+    const headers: Record<string, string> = key === undefined ? {} : { authorization: `Bearer ${key}` }
+    const response = await fetch(pagesUrl + path, { headers })
+    return [response.status, await response.text()]
+  }
+  assert.match((await get('/api/v1/users/johndoe'))[1], /johndoe@example\.com/)
+  assert.match((await get('/api/v1/tickets/1'))[1], /The logo is too small/)
+  const [, limited] = await first.printed(/(lsk_\S+) +1 request/)
+  const [, unlimited] = await first.printed(/(lsk_\S+) +unlimited/)
+  assert.equal((await get('/public/v1/users/johndoe'))[0], 401)
+  // What the public has is known once the services' documents were read.
+  while ((await get('/public/v1/users/johndoe', unlimited))[0] === 404) await new Promise(setImmediate)
+  const [status, john] = await get('/public/v1/users/johndoe', unlimited)
+  assert.deepEqual([status, 'name' in JSON.parse(john), 'email' in JSON.parse(john)], [200, true, false])
+  assert.equal((await get('/public/v1/tickets/1', unlimited))[0], 404)
+  const statuses = await Promise.all(
+    Array.from({ length: 20 }, async () => (await get('/public/v1/users/johndoe', limited))[0]),
+  )
+  assert.ok(statuses.includes(429) && statuses.includes(200), String(statuses))
+  assert.match((await get('/docs/'))[1], /<title>/)
 
   const [, projectsUrl] = await first.printed(/projects +(http:\S+)/)
   const french = await getJson(`${projectsUrl}/sandbox?lang=fr&embed=owner,members`)
