@@ -7,8 +7,8 @@ export interface Admission {
   readonly refused?: GatewayAnswer
   /** Set on the request to the service, whatever the client sent under these names; `undefined` leaves one out. Lower case. */
   readonly requestHeaders?: Readonly<Record<string, string | undefined>>
-  /** Set on the response, whoever makes it: `RateLimit`, CORS. */
-  readonly responseHeaders?: Readonly<Record<string, string>>
+  /** Set on the response, whoever makes it: `RateLimit`, CORS. `undefined` leaves one of the service out. */
+  readonly responseHeaders?: Readonly<Record<string, string | undefined>>
   /**
    * Is what let it in still good? Asked at least every 30 s while a response or WebSocket stays open, which ends where it is not: the key was
    * revoked, the token is over. Missing where nothing can end.

@@ -9,7 +9,7 @@ import { isLockstepError, LockstepError } from '../contract/index.ts'
 import type { Instance, ResponseHead, ResponseSink, UpstreamConnection } from '../upstream/index.ts'
 import { problemAnswer, sendAnswer, writeHead } from './answer.ts'
 import type { Incoming } from './incoming.ts'
-import { makeResponseFields } from './response-fields.ts'
+import { listFields, makeResponseFields } from './response-fields.ts'
 import type { ReferenceMap } from './rewriting.ts'
 import type { Route } from './route-table.ts'
 import { formatFraming, formatUpstreamHead } from './upstream-head.ts'
@@ -19,7 +19,7 @@ export interface ExchangeOptions {
   /** Set on the request to the service. */
   readonly requestHeaders: Readonly<Record<string, string | undefined>> | undefined
   /** Set on the response to the client. */
-  readonly responseHeaders: Readonly<Record<string, string>> | undefined
+  readonly responseHeaders: Readonly<Record<string, string | undefined>> | undefined
   /** Hears the body of the response, as far as it is read. */
   readonly tee: ResponseTee | undefined
   /** Called once, when the response is at its end; status 0 where the client left before there was one. */
@@ -324,14 +324,9 @@ export class Exchange implements ResponseSink {
       this.#finish(this.#head!.status, isLockstepError(error) ? error : undefined)
       return
     }
-    const { responseHeaders = {}, route } = this.#options
+    const { responseHeaders, route } = this.#options
     const answer = problemAnswer(error)
-    const fields = [
-      'x-request-id',
-      this.#incoming.id,
-      ...route.notices,
-      ...Object.entries(responseHeaders).flat(),
-    ]
+    const fields = ['x-request-id', this.#incoming.id, ...route.notices, ...listFields(responseHeaders)]
     // What is left of a refused body would otherwise be read as the next request.
     const isCut = this.#hasBody && !this.#request.complete
     if (isCut) fields.push('connection', 'close')

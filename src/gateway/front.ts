@@ -17,6 +17,7 @@ import { type Incoming, readIncoming } from './incoming.ts'
 import { OpenGrants } from './open-grants.ts'
 import type { OwnPages } from './own-pages.ts'
 import type { GatewayAnswer } from './request.ts'
+import { listFields } from './response-fields.ts'
 import type { Route } from './route-table.ts'
 import type { Routing } from './routing.ts'
 import { runTunnel } from './tunnel.ts'
@@ -251,7 +252,7 @@ export class Front {
       return
     }
     if (answer !== undefined || route === undefined) {
-      const fields = Object.entries(admission.responseHeaders ?? {}).flat()
+      const fields = listFields(admission.responseHeaders)
       fields.push('x-request-id', incoming.id)
       done(this.#answer(request, response, answer ?? problemAnswer(notFound(incoming.path)), fields))
       return
@@ -361,7 +362,7 @@ function writeAnswer(
   }
   let text = `HTTP/1.1 ${status} \r\nconnection: close\r\ncontent-length: ${Buffer.byteLength(body)}\r\n`
   for (const [name, value] of Object.entries(all))
-    for (const each of [value].flat()) text += `${name}: ${each}\r\n`
+    for (const each of [value ?? []].flat()) text += `${name}: ${each}\r\n`
   socket.write(`${text}\r\n`, 'latin1')
   socket.end(body)
   return status

@@ -8,7 +8,7 @@ export interface FieldContext {
   readonly map: () => ReferenceMap
   readonly instanceHost: string
   /** Set by us, whatever the service says. In lower case. */
-  readonly set: Readonly<Record<string, string>> | undefined
+  readonly set: Readonly<Record<string, string | undefined>> | undefined
   /** Added, as names and values in turn. */
   readonly notices: readonly string[]
   readonly requestId: string
@@ -57,8 +57,13 @@ export function makeResponseFields({ fields }: ResponseHead, context: FieldConte
   if (named !== undefined) removeNamed(made, named)
   if (!hasId) made.push('x-request-id', requestId)
   for (const each of notices) made.push(each)
-  if (set !== undefined) for (const name in set) made.push(name, set[name]!)
+  if (set !== undefined) for (const name in set) if (set[name] !== undefined) made.push(name, set[name])
   return made
+}
+
+/** As names and values in turn, without those that are left out. */
+export function listFields(set: Readonly<Record<string, string | undefined>> = {}): string[] {
+  return Object.entries(set).flatMap(([name, value]) => (value === undefined ? [] : [name, value]))
 }
 
 /** A service may take a field of its own for this hop only; the framing is never its to take. */

@@ -150,7 +150,7 @@ class Access implements Admitter {
   }
 
   /** Where it is not known who asks, nobody is let in. */
-  #failClosed(error: unknown, responseHeaders: Readonly<Record<string, string>>): Admission {
+  #failClosed(error: unknown, responseHeaders: Readonly<Record<string, string | undefined>>): Admission {
     this.#parts.onError(error, { stage: 'access' })
     const refusal = new LockstepError(
       'overloaded',
@@ -231,7 +231,7 @@ class Access implements Admitter {
     request: GatewayRequest,
     face: AudienceFace,
     caller: Caller | string,
-    responseHeaders: Readonly<Record<string, string>>,
+    responseHeaders: Readonly<Record<string, string | undefined>>,
   ): Admission | Promise<Admission> {
     const network = networkOf(request.remoteAddress)
     if (typeof caller === 'string') {
@@ -260,7 +260,7 @@ class Access implements Admitter {
   /** Takes one of each bucket, and goes on where there was one left everywhere. */
   #count(
     buckets: readonly Bucket[],
-    responseHeaders: Readonly<Record<string, string>>,
+    responseHeaders: Readonly<Record<string, string | undefined>>,
     goOn: (rates: Record<string, string>) => Admission,
   ): Admission | Promise<Admission> {
     if (buckets.length === 0) return goOn({})

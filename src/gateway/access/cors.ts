@@ -106,17 +106,26 @@ function originOf({ headers }: GatewayRequest): string | undefined {
 export function corsHeaders(
   settings: CorsSettings,
   request: GatewayRequest,
-): Readonly<Record<string, string>> {
+): Readonly<Record<string, string | undefined>> {
   const origin = originOf(request)
-  const vary: Record<string, string> = settings.origins === '*' ? {} : { vary: 'Origin' }
+  const vary = settings.origins === '*' ? {} : { vary: 'Origin' }
   const allowed = origin === undefined ? undefined : allowedOrigin(settings, origin)
-  if (allowed === undefined) return vary
+  // What a service says of its own accord counts for nothing.
+  if (allowed === undefined) return { ...nothingAllowed, ...vary }
   return {
+    ...nothingAllowed,
     ...vary,
     'access-control-allow-origin': allowed,
-    ...(settings.credentials ? { 'access-control-allow-credentials': 'true' } : {}),
+    'access-control-allow-credentials': settings.credentials ? 'true' : undefined,
     'access-control-expose-headers': settings.exposed.join(', '),
   }
+}
+
+const nothingAllowed: Readonly<Record<string, string | undefined>> = {
+  'access-control-allow-origin': undefined,
+  'access-control-allow-credentials': undefined,
+  'access-control-expose-headers': undefined,
+  'access-control-allow-private-network': undefined,
 }
 
 /** The answer to a preflight; `undefined` where the request is none. One that is refused is told nothing. */

@@ -357,7 +357,9 @@ const cors: JsonObject = { origins: ['https://app.example.com', 'http://localhos
 test('CORS allows the origins of the list and reflects no other', async () => {
   const admitter = await open({ cors })
   const ask = async (origin: string): Promise<Readonly<Record<string, string>>> =>
-    (await admitter.admit(withKey('pro', { headers: { origin } }))).responseHeaders!
+    JSON.parse(
+      JSON.stringify((await admitter.admit(withKey('pro', { headers: { origin } }))).responseHeaders),
+    )
   const allowed = await ask('https://app.example.com')
   assert.equal(allowed['access-control-allow-origin'], 'https://app.example.com')
   assert.equal(allowed['access-control-allow-credentials'], 'true')
@@ -375,6 +377,11 @@ test('CORS allows the origins of the list and reflects no other', async () => {
     'http://localhost:51730',
   ]
   for (const origin of others) assert.deepEqual(await ask(origin), { vary: 'Origin' }, origin)
+  // A service that reflects origins by itself is not heard.
+  const { responseHeaders = {} } = await admitter.admit(
+    withKey('pro', { headers: { origin: 'https://evil.com' } }),
+  )
+  assert.ok('access-control-allow-origin' in responseHeaders)
   const refused = await admitter.admit(request({ headers: { origin: 'https://app.example.com' } }))
   assert.equal(refused.responseHeaders!['access-control-allow-origin'], 'https://app.example.com')
   await admitter.close()
