@@ -192,3 +192,11 @@ test('12-public-face: the public hears of what is open, without what is hidden',
   assert.match(await example.line(), /^deleted/)
   assert.deepEqual(await once(example.process, 'exit'), [0, null])
 })
+
+test('13-gateway.ts: one route is the service’s, the rest is the old program’s', async t => {
+  const example = run(t, '13-gateway.ts', { PORT: '0' })
+  assert.equal(await example.line(), '201 /api/v1/people/johndoe people/johndoe')
+  assert.equal(await example.line(), '{"from":"the old program","url":"/api/v1/orders/7"}')
+  assert.equal(await example.line(), '/api/v1/people people 1')
+  assert.equal(await example.line(), '/ legacy 1')
+})
