@@ -12,6 +12,7 @@ import { parseArgs } from 'node:util'
 import { question as catchUp } from './catch-up.ts'
 import { question as changeCost } from './change-cost.ts'
 import { question as feedPage } from './feed-page.ts'
+import { question as gateway } from './gateway.ts'
 import { type Machine, readMachine } from './harness/machine.ts'
 import { findMosquitto } from './harness/mosquitto.ts'
 import { findNchan, readNginxVersion } from './harness/nchan.ts'
@@ -34,7 +35,7 @@ import { question as sqliteSize } from './sqlite-size.ts'
 
 const onPostgres: readonly Question[] = findPostgres() === undefined ? [] : [postgres, postgresSize]
 const questions: readonly Question[] = [
-  ...[patch, latency, relay, catchUp, memory, replica, changeCost, feedPage, sqliteSize],
+  ...[patch, latency, relay, catchUp, memory, replica, changeCost, feedPage, gateway, sqliteSize],
   ...onPostgres,
   ...[liveFanOut, liveFanOutToMany, liveLatency, liveStorm, liveMemory],
 ]
