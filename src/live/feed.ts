@@ -65,6 +65,9 @@ export function createFeed(stream: string, request: ApiRequest): Feed {
   }
 }
 
+/** What one page of the feed covers at most. */
+const maxPageChanges = 10_000
+
 function feedPath(stream: string, after: Place | 'now', limit?: number): string {
   const from = after === 'now' ? 'now' : `${after.epoch}:${after.seq}`
   return `/${stream}/_changes?after=${from}${limit === undefined ? '' : `&limit=${limit}`}`
@@ -79,14 +82,28 @@ function readPage(stream: string, path: string, text: string): FeedPage {
     [after, to, head, first].every(Number.isSafeInteger) &&
     Array.isArray(changes)
   if (!isPage) throw unreadable(path, 'it is no page of this feed')
-  const entries = changes.map((change, index) => {
+  if ((to as number) - (after as number) > maxPageChanges) throw unreadable(path, 'it covers too much')
+  // Positions in the backlog are places in an array: what the page does not tell has a place too.
+  const entries: Entry[] = []
+  const fillUpTo = (seq: number): void => {
+    for (let next = (after as number) + entries.length + 1; next < seq; next++)
+      entries.push(createBookmark(next))
+  }
+  for (const change of changes) {
     const entry = readEntry(change)
-    // Positions in the backlog are places in an array: a page with holes would move all that follows.
-    if (entry?.seq !== (after as number) + index + 1) throw unreadable(path, 'its changes are not in order')
-    return entry
-  })
-  if (entries.length !== (to as number) - (after as number)) throw unreadable(path, 'it leaves changes out')
+    const least = (after as number) + entries.length + 1
+    if (entry === undefined || entry.seq < least || entry.seq > (to as number))
+      throw unreadable(path, 'its changes are not in order')
+    fillUpTo(entry.seq)
+    entries.push(entry)
+  }
+  fillUpTo((to as number) + 1)
   return { epoch, after, to, head, first, entries } as FeedPage
+}
+
+/** A number of which an audience hears nothing (PROTOCOL.md 13.4). It is of no resource, so that no page is told of it. */
+function createBookmark(seq: number): Entry {
+  return { seq, resource: '', text: '{"event":"bookmark"}' }
 }
 
 /** Events of a later protocol are passed on: pages ignore what they do not know. */
