@@ -12,7 +12,7 @@ import type { Incoming } from './incoming.ts'
 import { listFields, makeResponseFields } from './response-fields.ts'
 import type { ReferenceMap } from './rewriting.ts'
 import type { Route } from './route-table.ts'
-import { formatFraming, formatUpstreamHead } from './upstream-head.ts'
+import { formatFraming, formatUpstreamHead, hasBody, isChunked } from './upstream-head.ts'
 
 export interface ExchangeOptions {
   readonly route: Route
@@ -65,8 +65,7 @@ export class Exchange implements ResponseSink {
     this.#response = response
     this.#incoming = incoming
     this.#options = options
-    const { headers } = request
-    this.#hasBody = headers['transfer-encoding'] !== undefined || (headers['content-length'] ?? '0') !== '0'
+    this.#hasBody = hasBody(request)
   }
 
   /** Sends the request. Never throws: whatever fails is answered. */
@@ -113,9 +112,15 @@ export class Exchange implements ResponseSink {
 
   #send(connection: UpstreamConnection, instance: Instance): void {
     const { method } = this.#incoming
+    // It was free a moment ago; the service may have closed it since.
+    if (!connection.isUsable) {
+      this.#release(false)
+      this.#retryOr(new LockstepError('api-unreachable', 'The service closed the connection.'), true)
+      return
+    }
     let text: string
     try {
-      const framing = formatFraming(this.#request.headers)
+      const framing = formatFraming(this.#request)
       text = formatUpstreamHead(this.#incoming, { ...this.#options, instance, framing })
     } catch (error) {
       instance.onFree(connection)
@@ -124,11 +129,11 @@ export class Exchange implements ResponseSink {
       return
     }
     this.#connection = connection
-    const hasBody = this.#hasBody
-    connection.send(method, text, this, { isComplete: !hasBody })
+    const isBodyToCome = this.#hasBody
+    connection.send(method, text, this, { isComplete: !isBodyToCome })
     const { headTimeoutMs, idleTimeoutMs } = this.#options.route.upstream.options
-    connection.deadlineMs = performance.now() + (hasBody ? idleTimeoutMs : headTimeoutMs)
-    if (hasBody) this.#sendBody(connection)
+    connection.deadlineMs = performance.now() + (isBodyToCome ? idleTimeoutMs : headTimeoutMs)
+    if (isBodyToCome) this.#sendBody(connection)
   }
 
   #sendBody(connection: UpstreamConnection): void {
@@ -136,7 +141,7 @@ export class Exchange implements ResponseSink {
     const request = this.#request
     const { maxBodyBytes } = this.#options.route.settings
     const { headTimeoutMs, idleTimeoutMs } = this.#options.route.upstream.options
-    const isChunked = request.headers['content-length'] === undefined
+    const inChunks = isChunked(request)
     if (/^100-continue$/i.test(String(request.headers['expect'] ?? ''))) this.#response.writeContinue()
     request.on('data', (part: Buffer) => {
       if (this.#connection !== connection) return
@@ -147,14 +152,14 @@ export class Exchange implements ResponseSink {
         return
       }
       connection.deadlineMs = performance.now() + idleTimeoutMs
-      if (isChunked) connection.write(`${part.length.toString(16)}\r\n`)
+      if (inChunks) connection.write(`${part.length.toString(16)}\r\n`)
       const takesMore = connection.write(part)
-      if (isChunked) connection.write('\r\n')
+      if (inChunks) connection.write('\r\n')
       if (!takesMore) request.pause()
     })
     request.on('end', () => {
       if (this.#connection !== connection) return
-      if (isChunked) connection.write('0\r\n\r\n')
+      if (inChunks) connection.write('0\r\n\r\n')
       connection.finish()
       connection.deadlineMs = performance.now() + headTimeoutMs
     })
@@ -166,6 +171,8 @@ export class Exchange implements ResponseSink {
 
   onHead(head: ResponseHead): void {
     this.#head = head
+    // What has begun to answer is well; a stream may take hours to end.
+    this.#instance!.breaker.end(true, performance.now())
     this.#connection!.deadlineMs = performance.now() + this.#options.route.upstream.options.idleTimeoutMs
     this.#options.tee?.onHead(head)
   }
@@ -280,9 +287,8 @@ export class Exchange implements ResponseSink {
 
   #write(part: Buffer, connection: UpstreamConnection): void {
     if (this.#response.write(part)) return
+    // A client that takes nothing for so long is cut off.
     connection.socket.pause()
-    // A client that takes nothing is ended by its own time limit.
-    connection.deadlineMs = Number.POSITIVE_INFINITY
     this.#response.once('drain', () => {
       if (this.#connection !== connection) return
       connection.deadlineMs = performance.now() + this.#options.route.upstream.options.idleTimeoutMs

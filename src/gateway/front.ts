@@ -21,6 +21,7 @@ import { listFields } from './response-fields.ts'
 import type { Route } from './route-table.ts'
 import type { Routing } from './routing.ts'
 import { runTunnel } from './tunnel.ts'
+import { hasBody } from './upstream-head.ts'
 import type { Visibility } from './visibility.ts'
 
 /** What decides about requests now. A reload replaces it; a request goes by the one it began with. */
@@ -289,11 +290,10 @@ export class Front {
     answer: GatewayAnswer,
     fields: readonly string[],
   ): number {
-    const { headers } = request
-    const hasBody = headers['transfer-encoding'] !== undefined || (headers['content-length'] ?? '0') !== '0'
-    const isCut = hasBody && !request.complete && !fields.includes('connection')
+    const isBodyToCome = hasBody(request)
+    const isCut = isBodyToCome && !request.complete && !fields.includes('connection')
     const status = sendAnswer(response, answer, isCut ? [...fields, 'connection', 'close'] : fields)
-    if (hasBody) request.resume()
+    if (isBodyToCome) request.resume()
     return status
   }
 

@@ -19,7 +19,7 @@ const maxKnownNames = 1_000
 const lowerNames = new Map<string, string>()
 
 /** Gives names and values in turn. The length is kept, everything else about the connection is not. */
-export function makeResponseFields({ fields }: ResponseHead, context: FieldContext): string[] {
+export function makeResponseFields({ fields, status }: ResponseHead, context: FieldContext): string[] {
   const { set, notices, requestId } = context
   const made: string[] = []
   let hasId = false
@@ -34,6 +34,7 @@ export function makeResponseFields({ fields }: ResponseHead, context: FieldConte
       }
       continue
     }
+    if (status === 204 && name === 'content-length') continue
     if (set !== undefined && name !== 'vary' && name in set) continue
     switch (name) {
       case 'location':

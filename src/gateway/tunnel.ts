@@ -113,6 +113,7 @@ function shake(
     const sink: ResponseSink = {
       onHead(answer) {
         status = answer.status
+        instance.breaker.end(true, performance.now())
         options.onDone(status, undefined)
         const more =
           status === 101 ? 'connection: Upgrade\r\nupgrade: websocket\r\n' : 'connection: close\r\n'

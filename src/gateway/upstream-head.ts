@@ -1,4 +1,7 @@
 /** The head of a request as a service is sent it. */
+
+import type { IncomingMessage } from 'node:http'
+import type { Http2ServerRequest } from 'node:http2'
 import type { Instance } from '../upstream/index.ts'
 import { formatForwarded, readConnectionOptions } from './forwarded-headers.ts'
 import type { Incoming } from './incoming.ts'
@@ -31,9 +34,21 @@ export function formatUpstreamHead(incoming: Incoming, options: UpstreamHeadOpti
   )
 }
 
-/** How a body is sent that came with these fields: with the same length, or in chunks. */
-export function formatFraming(headers: Readonly<NodeJS.Dict<string | string[]>>): string {
-  const length = headers['content-length']
-  if (headers['transfer-encoding'] !== undefined) return 'transfer-encoding: chunked\r\n'
-  return length === undefined ? '' : `content-length: ${length}\r\n`
+/** Does a body come with it? By HTTP/2 nothing in the fields has to say so. */
+export function hasBody(request: IncomingMessage): boolean {
+  if (request.httpVersionMajor >= 2) return !(request as unknown as Http2ServerRequest).stream.endAfterHeaders
+  const { headers } = request
+  return headers['transfer-encoding'] !== undefined || (headers['content-length'] ?? '0') !== '0'
+}
+
+/** In chunks where nothing says its length, or where that is not what ends it: by HTTP/2 frames do. */
+export function isChunked(request: IncomingMessage): boolean {
+  return request.httpVersionMajor >= 2 || request.headers['content-length'] === undefined
+}
+
+/** How the body of a request is sent. */
+export function formatFraming(request: IncomingMessage): string {
+  const length = request.headers['content-length']
+  if (!hasBody(request)) return length === undefined ? '' : 'content-length: 0\r\n'
+  return isChunked(request) ? 'transfer-encoding: chunked\r\n' : `content-length: ${length}\r\n`
 }

@@ -91,12 +91,17 @@ export class Instance {
       const connection = new UpstreamConnection(socket, this)
       this.#busy.add(connection)
       return connection
+    } catch (error) {
+      // Nobody else may be left who would let them have a connection.
+      this.#waiting.shift()?.reject(error as LockstepError)
+      throw error
     } finally {
       this.#opening--
     }
   }
 
   onFree(connection: UpstreamConnection): void {
+    if (!connection.isUsable) return
     const next = this.#waiting.shift()
     if (next !== undefined) {
       next.resolve(connection)
@@ -130,7 +135,8 @@ export class Instance {
         )
     }
     // The one that was used last is the last, so the first is the oldest.
-    while (this.#idle[0] !== undefined && this.#idle[0].untilMs <= nowMs) this.#idle[0].connection.destroy()
+    while (this.#idle[0] !== undefined && this.#idle[0].untilMs <= nowMs)
+      this.#idle.shift()?.connection.destroy()
   }
 
   /** Lets what runs come to its end, at most for so long. */
