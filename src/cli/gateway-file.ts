@@ -1,7 +1,7 @@
 /** The configuration of a gateway, read from a YAML or JSON file; every fault is said with its line. */
 import { basename, dirname, resolve } from 'node:path'
 import { type Fault, isLockstepError, type Json, LockstepError } from 'lockstep/contract'
-import { type GatewaySettings, readAccessSettings, readGatewaySettings } from 'lockstep/gateway'
+import { findPartFaults, type GatewaySettings, readGatewaySettings } from 'lockstep/gateway'
 import { readFileText } from './file-text.ts'
 import { parseServedText, refuseText, shownFaults } from './served-text.ts'
 
@@ -37,7 +37,7 @@ export function parseGatewayFile(path: string, text: string): GatewayFile {
   try {
     const { value, placeOf } = parseServedText(name, text)
     const { settings, faults: ownFaults } = readGatewaySettings(value)
-    const faults = [...ownFaults, ...readAccessSettings(settings.sections).faults]
+    const faults = [...ownFaults, ...findPartFaults(settings)]
     if (faults.length > 0) throw refuse(name, faults, placeOf)
     return { path, name, folder: dirname(path), text, value, settings }
   } catch (error) {

@@ -162,8 +162,7 @@ export class Front {
     try {
       const rule = this.#options.rule()
       incoming = this.#read(request, rule)
-      const { answer, admission } = await this.#decide(incoming, rule)
-      const { route } = incoming
+      const { answer, admission, route } = await this.#decide(incoming, rule)
       if (answer !== undefined || route === undefined) {
         tell(writeAnswer(socket, answer ?? problemAnswer(notFound(incoming.path)), admission, incoming.id))
         return

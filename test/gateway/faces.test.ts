@@ -36,6 +36,21 @@ test('a face answers for what it shows, and 404 for everything else; without doc
     'public people POST /people',
     'internal people GET /people/1',
   ])
+  const everywhere = {
+    ...settings,
+    services: { people: { instances: [service.url], at: ['/'], faces: ['public'] } },
+  }
+  const hidden = await openTestGateway(
+    t,
+    { ...everywhere, faces: { public: { root: '/public' } } },
+    { visibility },
+  )
+  const socket = new WebSocket(`${hidden.urls['public']!.replace('http', 'ws')}/live`)
+  const [, answer] = await once(
+    socket.on('error', () => {}),
+    'unexpected-response',
+  )
+  assert.equal(answer.statusCode, 404)
   const closed = await openTestGateway(t, settings)
   assert.equal((await get(`${closed.urls['public']}/public/v1/people`))[0], 404)
   assert.equal((await get(`${closed.urls['internal']}/api/v1/people`))[0], 200)
