@@ -9,6 +9,9 @@ import { crc32 } from 'node:zlib'
 
 const keyForm = /^lsk_([A-Za-z0-9_-]{43})([A-Za-z0-9_-]{6})$/
 
+/** In characters. */
+export const keyLength = 53
+
 /** What finds a key, or most of one, where none may stand: in a URL. */
 export const keyTrace = /lsk_[A-Za-z0-9_-]{16}/
 

@@ -3,6 +3,7 @@ import { isIPv4, isIPv6 } from 'node:net'
 
 /** `2001:db8:1:2::/64`, or the IPv4 address, also of one that is mapped into IPv6. What is no address is taken as it is. */
 export function networkOf(address: string): string {
+  if (!address.includes(':')) return address
   const plain = address.split('%', 1)[0]!.toLowerCase()
   if (!isIPv6(plain)) return plain
   const groups = expand(plain)
