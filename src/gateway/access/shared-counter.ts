@@ -14,22 +14,26 @@ export interface SharedCounterOptions {
   readonly url: string
   readonly onError: ReportError
   readonly now: () => number
+  /** How long a request waits for the store. @default 500 */
+  readonly waitMs?: number
 }
 
 interface Store {
+  /** Resolves when it can count. */
+  ready(): Promise<void>
   limiterOf(policy: Policy): RateLimiterAbstract
   close(): Promise<void>
 }
 
-/** How long a request waits for the store. */
-const waitMs = 500
+const connectWithinMs = 5_000
 /** How often a store that fails is told of. */
 const tellEveryMs = 30_000
 
 /** Errors: `missing-dependency`. */
 export async function openSharedCounter(options: SharedCounterOptions): Promise<Counter> {
-  const { onError, now } = options
+  const { onError, now, waitMs = 500 } = options
   const store = await (options.kind === 'redis' ? openRedis(options) : openPostgres(options))
+  await store.ready().catch(error => onError(error, { stage: 'counting' }))
   const own = createMemoryCounter(now)
   let tellAt = 0
   const limiters = new Map<string, RateLimiterAbstract>()
@@ -42,9 +46,10 @@ export async function openSharedCounter(options: SharedCounterOptions): Promise<
   return {
     async take(buckets) {
       try {
+        await inTime(store.ready(), waitMs)
         const taken: Taken[] = []
         for (const { key, policy } of buckets) {
-          const result = await consume(limiterOf(policy), key)
+          const result = await inTime(consume(limiterOf(policy), key), waitMs)
           taken.push(result)
           if (!result.allowed) return taken
         }
@@ -61,7 +66,7 @@ export async function openSharedCounter(options: SharedCounterOptions): Promise<
 
 async function consume(limiter: RateLimiterAbstract, key: string): Promise<Taken> {
   try {
-    return toTaken(await inTime(limiter.consume(key)), true)
+    return toTaken(await limiter.consume(key), true)
   } catch (error) {
     // What is refused rejects with the numbers, what failed with an error.
     if (error instanceof Error) throw error
@@ -73,7 +78,7 @@ function toTaken({ remainingPoints, msBeforeNext }: RateLimiterRes, allowed: boo
   return { allowed, remaining: Math.max(0, remainingPoints), resetMs: Math.max(0, msBeforeNext) }
 }
 
-function inTime<T>(call: Promise<T>): Promise<T> {
+function inTime<T>(call: Promise<T>, waitMs: number): Promise<T> {
   return new Promise((resolve, reject) => {
     const timer = setTimeout(
       () =>
@@ -99,7 +104,7 @@ async function openRedis({ url, onError }: SharedCounterOptions): Promise<Store>
   const client = new Redis(url, {
     enableOfflineQueue: false,
     maxRetriesPerRequest: 1,
-    commandTimeout: waitMs,
+    commandTimeout: connectWithinMs,
   })
   let isTold = false
   client.on('error', error => {
@@ -111,20 +116,25 @@ async function openRedis({ url, onError }: SharedCounterOptions): Promise<Store>
   })
   return {
     limiterOf: policy => new RateLimiterRedis({ storeClient: client, ...settingsOf(policy) }),
+    async ready() {},
     async close() {
       client.disconnect()
     },
   }
 }
 
+/** Two that make it at the same time would be in each other's way, IF NOT EXISTS or not. */
+const createTable = `
+  BEGIN; SELECT pg_advisory_xact_lock(5141029);
+  CREATE TABLE IF NOT EXISTS lockstep_counter (key varchar(255) PRIMARY KEY, points integer NOT NULL DEFAULT 0, expire bigint);
+  COMMIT`
+
 async function openPostgres({ url, onError }: SharedCounterOptions): Promise<Store> {
   const { RateLimiterPostgres } = await load('rate-limiter-flexible', () => import('rate-limiter-flexible'))
   const { default: pg } = await load('pg', () => import('pg'))
-  const pool = new pg.Pool({ connectionString: url, max: 8, connectionTimeoutMillis: waitMs })
+  const pool = new pg.Pool({ connectionString: url, max: 8, connectionTimeoutMillis: connectWithinMs })
   pool.on('error', error => onError(error, { stage: 'counting' }))
-  await pool.query(
-    'CREATE TABLE IF NOT EXISTS lockstep_counter (key varchar(255) PRIMARY KEY, points integer NOT NULL DEFAULT 0, expire bigint)',
-  )
+  let made: Promise<unknown> | undefined
   return {
     limiterOf: policy =>
       new RateLimiterPostgres({
@@ -134,6 +144,15 @@ async function openPostgres({ url, onError }: SharedCounterOptions): Promise<Sto
         tableCreated: true,
         ...settingsOf(policy),
       }),
+    async ready() {
+      made ??= pool.query(createTable)
+      try {
+        await made
+      } catch (error) {
+        made = undefined
+        throw error
+      }
+    },
     close: () => pool.end(),
   }
 }
