@@ -14,6 +14,7 @@ const commands: Readonly<Record<string, () => Promise<(program: Command) => void
   tail: async () => (await import('./tail.ts')).declareTail,
   doctor: async () => (await import('./doctor.ts')).declareDoctor,
   acl: async () => (await import('./acl.ts')).declareAcl,
+  docs: async () => (await import('./docs.ts')).declareDocs,
   keys: async () => (await import('./keys.ts')).declareKeys,
   gateway: async () => (await import('./gateway.ts')).declareGateway,
 }

@@ -1,4 +1,4 @@
-/** `GET {root}/_openapi` and `{root}/_asyncapi`: what the service says of its requests and messages. PROTOCOL.md §11. */
+/** `GET {root}/_openapi` and `{root}/_asyncapi`: what the service says of its requests and messages. PROTOCOL.md §12. */
 import { LockstepError, quote, satisfiesIfNoneMatch } from '../../contract/index.ts'
 import type { Documents } from '../describe/documents.ts'
 import { negotiate } from './context.ts'
