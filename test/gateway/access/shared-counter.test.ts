@@ -16,6 +16,7 @@ test('two gateways count together in PostgreSQL, and each for itself while it is
       url: postgres.url(),
       onError: error => errors.push(error),
       now: Date.now,
+      waitMs: 20_000,
     })
   const [one, other] = await Promise.all([open(), open()])
   // A window that is far longer than the test.
