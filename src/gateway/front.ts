@@ -118,7 +118,7 @@ export class Front {
     if (load.inFlight >= rule.routing.settings.limits.maxInFlight) {
       load.refused++
       const error = new LockstepError('overloaded', 'The gateway has too much to do. Try again shortly.')
-      this.#answer(request, response, problemAnswer(error), ['connection', 'close'])
+      this.#answer(request, response, problemAnswer(error), [])
       return
     }
     load.inFlight++
