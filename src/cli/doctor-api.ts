@@ -15,7 +15,7 @@ import { adviseOn, adviseOnStatus } from './advice.ts'
 import { type ApiPlace, listCollections, readApiPlace } from './api-place.ts'
 import { type ApiAnswer, askApi, explainFailure, explainStatus } from './api-request.ts'
 import { trimUrl } from './argument.ts'
-import type { Check } from './check.ts'
+import type { Check } from './doctor-check.ts'
 import { explain } from './failure.ts'
 import { type FeedPage, readFeedPage } from './feed-page.ts'
 

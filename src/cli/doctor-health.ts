@@ -2,7 +2,7 @@
 import { isJsonObject, type JsonObject } from 'lockstep/contract'
 import type { ApiPlace } from './api-place.ts'
 import { askApi } from './api-request.ts'
-import type { Check } from './check.ts'
+import type { Check } from './doctor-check.ts'
 import { type Headers, tryToParse } from './doctor-api.ts'
 import { explain } from './failure.ts'
 import { count } from './first-row.ts'

@@ -5,7 +5,7 @@
  */
 import { type Command, Option } from 'commander'
 import { parseBrokerUrl, parseHeader, parseHttpUrl, parseSeconds } from './argument.ts'
-import { type Check, formatCheck } from './check.ts'
+import { type Check, formatCheck } from './doctor-check.ts'
 import { checkEvents, checkFeed, checkProtocol, checkReachable, checkVersions } from './doctor-api.ts'
 import { checkBroker } from './doctor-broker.ts'
 import { checkHealth } from './doctor-health.ts'
