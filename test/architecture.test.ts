@@ -19,6 +19,8 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
   gateway: ['contract', 'upstream'],
   /** What it mirrors it serves as any service does: feed, reads, relay, documents. */
   sidecar: ['contract', 'broker', 'log', 'upstream', 'service'],
+  /** Judges all others, so that it shares none of their readers. */
+  check: ['contract', 'broker'],
   /** Imports the others as users do, by the package's name. */
   cli: [],
 }

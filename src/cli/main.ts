@@ -13,6 +13,7 @@ const commands: Readonly<Record<string, () => Promise<(program: Command) => void
   follow: async () => (await import('./follow.ts')).declareFollow,
   tail: async () => (await import('./tail.ts')).declareTail,
   doctor: async () => (await import('./doctor.ts')).declareDoctor,
+  check: async () => (await import('./check.ts')).declareCheck,
   acl: async () => (await import('./acl.ts')).declareAcl,
   docs: async () => (await import('./docs.ts')).declareDocs,
   keys: async () => (await import('./keys.ts')).declareKeys,
