@@ -146,8 +146,9 @@ async function measureNode(quick: boolean, program: URL, options: object, count:
     if (isOwn) rss = await server.call<number>('rssMib')
   })
   const used = (await server.cpu()).cpuUs - cpuUs
-  const grownMib = isOwn ? { grownMib: (await server.call<number>('rssMib')) - rss } : {}
-  return { ...figures, cpuUs: used / figures['requests']!, ...grownMib }
+  const cpuPerRequest = { cpuUs: used / figures['requests']! }
+  if (!isOwn) return { ...figures, ...cpuPerRequest }
+  return { ...figures, ...cpuPerRequest, grownMib: (await server.call<number>('rssMib')) - rss }
 }
 
 async function load(

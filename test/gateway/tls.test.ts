@@ -1,5 +1,6 @@
 /** The front door over TLS: HTTP/1.1 and HTTP/2 on one port, and a certificate that is replaced while it runs. */
 import assert from 'node:assert/strict'
+import { once } from 'node:events'
 import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { connect as connectHttp2 } from 'node:http2'
 import { request } from 'node:https'
@@ -68,10 +69,8 @@ test('HTTP/1.1 and HTTP/2 are answered alike, with bodies both ways, and service
       [],
     )
   }
-  const missing = session.request({ ':path': '/nothing' })
-  const [headers] = (await new Promise(resolve =>
-    missing.on('response', (...all) => resolve(all)).resume(),
-  )) as [Record<string, unknown>]
+  const missing = session.request({ ':path': '/nothing' }).resume()
+  const [headers] = await once(missing, 'response')
   assert.equal(headers[':status'], 404)
   session.close()
   assert.deepEqual(await gateway.replace(settings, {}), [])
