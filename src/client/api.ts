@@ -22,7 +22,8 @@ import {
   readTexts,
 } from './api-answer.ts'
 import { type RawAnswer, toFailure, unreadable } from './api-failure.ts'
-import { type Ask, followerLimits as limits } from './follower-data.ts'
+import type { Ask } from './follower-data.ts'
+import { followerLimits as limits } from './follower-limits.ts'
 
 export interface ApiOptions {
   /** What stands before the paths: `https://example.com/api/v1`. */

@@ -6,16 +6,15 @@
  */
 import { formatPosition, isLockstepError, type LockstepError } from '../contract/index.ts'
 import { buryResource, type Difference, heldVersion, putState, replaceContent } from './copy.ts'
-import {
-  type FollowerData,
-  type Incoming,
-  type Interval,
-  type Item,
-  followerLimits as limits,
-  type OpenQuestion,
-  type Origin,
-  type ResourceAnswer,
-  type Step,
+import type {
+  FollowerData,
+  Incoming,
+  Interval,
+  Item,
+  OpenQuestion,
+  Origin,
+  ResourceAnswer,
+  Step,
 } from './follower-data.ts'
 import {
   hearCreations,
@@ -27,6 +26,7 @@ import {
   tell,
   tellRefreshed,
 } from './follower-intake.ts'
+import { followerLimits as limits } from './follower-limits.ts'
 import { advance, ask, fail, ignoreOlder, isRetired, reachHead, wantBaseline } from './follower-question.ts'
 import { dropRetiredWaits, refuseWaits, serveBaseline, servePosition } from './follower-wait.ts'
 

@@ -23,9 +23,9 @@ import {
   type FollowerData,
   type FollowerEvent,
   type FollowerStatus,
-  followerLimits as limits,
   never,
 } from './follower-data.ts'
+import { followerLimits as limits } from './follower-limits.ts'
 import { nextTick, stepFollower } from './follower-machine.ts'
 import { statusOf } from './follower-question.ts'
 import type { Replica } from './replica.ts'

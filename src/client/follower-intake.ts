@@ -8,14 +8,8 @@
 import { decodeSegment, encodeSegment, type Head, type JsonObject } from '../contract/index.ts'
 import type { Change } from './change.ts'
 import { applyMessage, type Difference, type Outcome } from './copy.ts'
-import {
-  type FollowerData,
-  type Interval,
-  followerLimits as limits,
-  type NumberedMessage,
-  type Origin,
-  type Step,
-} from './follower-data.ts'
+import type { FollowerData, Interval, NumberedMessage, Origin, Step } from './follower-data.ts'
+import { followerLimits as limits } from './follower-limits.ts'
 import {
   advance,
   ask,

@@ -12,11 +12,11 @@ import {
   type FollowerData,
   type FollowerEvent,
   type FollowerState,
-  followerLimits as limits,
   never,
   type Step,
 } from './follower-data.ts'
 import { hearHead, hearInterval, hearMessage, keepMessage, tellRefreshed } from './follower-intake.ts'
+import { followerLimits as limits } from './follower-limits.ts'
 import { ask, backoffMs, enter, fill, isBusy, isHeard, isRetired, plan } from './follower-question.ts'
 import {
   closedError,

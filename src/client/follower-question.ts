@@ -11,11 +11,11 @@ import {
   type FollowerData,
   type FollowerState,
   type FollowerStatus,
-  followerLimits as limits,
   never,
   type Origin,
   type Step,
 } from './follower-data.ts'
+import { followerLimits as limits } from './follower-limits.ts'
 import { isMarkerAwaited, servePosition } from './follower-wait.ts'
 
 export function statusOf({ state }: FollowerData): FollowerStatus {

@@ -4,7 +4,8 @@
  * They are part of the machine, so that each ends: with the copy it waits for, with an error, or with its time.
  */
 import { LockstepError } from '../contract/index.ts'
-import { followerLimits as limits, never, type Step, type Wait } from './follower-data.ts'
+import { never, type Step, type Wait } from './follower-data.ts'
+import { followerLimits as limits } from './follower-limits.ts'
 
 /** Lets a call wait; refuses it, and gives `false`, where too many do already. */
 export function openWait({ m, effects }: Step, wait: Wait): boolean {

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import test from 'node:test'
-import { type FollowerEvent, followerLimits as limits } from '../../src/client/follower-data.ts'
+import type { FollowerEvent } from '../../src/client/follower-data.ts'
+import { followerLimits as limits } from '../../src/client/follower-limits.ts'
 import { nextTick } from '../../src/client/follower-machine.ts'
 import { LockstepError } from '../../src/contract/index.ts'
 import { message, reset, Scene, type SceneOptions } from './scene.ts'

@@ -13,8 +13,8 @@ import {
   type FollowerData,
   type FollowerEvent,
   type Interval,
-  followerLimits as limits,
 } from '../../src/client/follower-data.ts'
+import { followerLimits as limits } from '../../src/client/follower-limits.ts'
 import { nextTick, stepFollower } from '../../src/client/follower-machine.ts'
 import { statusOf } from '../../src/client/follower-question.ts'
 import {
