@@ -11,6 +11,7 @@ import { join } from 'node:path'
 import { parseArgs } from 'node:util'
 import { question as catchUp } from './catch-up.ts'
 import { question as changeCost } from './change-cost.ts'
+import { question as documents } from './documents.ts'
 import { question as feedPage } from './feed-page.ts'
 import { question as gateway } from './gateway.ts'
 import { type Machine, readMachine } from './harness/machine.ts'
@@ -35,7 +36,7 @@ import { question as sqliteSize } from './sqlite-size.ts'
 
 const onPostgres: readonly Question[] = findPostgres() === undefined ? [] : [postgres, postgresSize]
 const questions: readonly Question[] = [
-  ...[patch, latency, relay, catchUp, memory, replica, changeCost, feedPage, gateway, sqliteSize],
+  ...[patch, latency, relay, catchUp, memory, replica, changeCost, feedPage, gateway, documents, sqliteSize],
   ...onPostgres,
   ...[liveFanOut, liveFanOutToMany, liveLatency, liveStorm, liveMemory],
 ]
