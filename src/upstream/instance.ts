@@ -27,8 +27,6 @@ interface Waiter {
   readonly deadlineMs: number
 }
 
-const maxIdleConnections = 64
-
 export class Instance {
   readonly url: string
   readonly address: InstanceAddress
@@ -108,7 +106,7 @@ export class Instance {
       return
     }
     this.#busy.delete(connection)
-    if (this.#isDraining || this.#idle.length >= maxIdleConnections) connection.destroy()
+    if (this.#isDraining) connection.destroy()
     else this.#idle.push({ connection, untilMs: performance.now() + connection.keepMs })
   }
 
