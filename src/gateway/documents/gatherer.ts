@@ -71,6 +71,7 @@ export function createGatherer(options: GathererOptions): Gatherer {
   let revision = 0
   let running: Promise<void> | undefined
   let timer: NodeJS.Timeout | undefined
+  let isStarted = false
   const closing = new AbortController()
 
   async function refreshOne(one: Known): Promise<void> {
@@ -106,8 +107,12 @@ export function createGatherer(options: GathererOptions): Gatherer {
     })
     return running
   }
+  let failedTimes = 0
   const plan = (): void => {
-    timer = setTimeout(() => void refresh().then(() => closing.signal.aborted || plan()), everyMs)
+    // Services often come up together with the gateway: one that did not answer is asked again soon.
+    failedTimes = known.some(one => one.failure !== undefined) ? failedTimes + 1 : 0
+    const delayMs = failedTimes === 0 ? everyMs : Math.min(everyMs, 500 * 2 ** Math.min(failedTimes, 10))
+    timer = setTimeout(() => void refresh().then(() => closing.signal.aborted || plan()), delayMs)
     timer.unref()
   }
   return {
@@ -121,9 +126,9 @@ export function createGatherer(options: GathererOptions): Gatherer {
       revision++
     },
     start() {
-      if (timer !== undefined || closing.signal.aborted) return
-      void refresh()
-      plan()
+      if (isStarted || closing.signal.aborted) return
+      isStarted = true
+      void refresh().then(() => closing.signal.aborted || plan())
     },
     async close() {
       closing.abort()
