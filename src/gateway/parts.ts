@@ -103,6 +103,7 @@ function listSources({ services, versions }: GatewaySettings, documents: Documen
         service: name,
         upstream: new URL(instance).origin + root,
         mount: service.mount ?? '',
+        ...(service.mount === undefined ? { paths: service.paths } : {}),
         ...(own?.openApi === undefined ? {} : { openApi: own.openApi }),
         ...(own?.asyncApi === undefined ? {} : { asyncApi: own.asyncApi }),
       },

@@ -220,5 +220,15 @@ function partOf({ source, held, staleSince }: Known, audience: Audience): Part[]
   const openApi = held.get(`openapi-${suffix}`)?.document
   const asyncApi = held.get(`asyncapi-${suffix}`)?.document
   if (openApi === undefined && asyncApi === undefined) return []
-  return [{ service: source.service, mount: source.mount, root: source.root, openApi, asyncApi, staleSince }]
+  return [
+    {
+      service: source.service,
+      mount: source.mount,
+      root: source.root,
+      paths: source.paths,
+      openApi,
+      asyncApi,
+      staleSince,
+    },
+  ]
 }

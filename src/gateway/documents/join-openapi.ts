@@ -148,11 +148,14 @@ function createJoining(part: Part, document: JsonObject, options: JoiningOptions
     return chosen
   }
 
+  const isReached = (path: string): boolean =>
+    part.paths?.some(each => path === each || path.startsWith(`${each}/`)) ?? true
+
   return {
     paths() {
       const result: JsonObject = {}
       for (const [path, item] of Object.entries((document['paths'] ?? {}) as JsonObject)) {
-        if (!isJsonObject(item) || !path.startsWith('/')) continue
+        if (!isJsonObject(item) || !path.startsWith('/') || !isReached(path)) continue
         const joined = joinItem(item, method =>
           `${method}_${path}`.replaceAll(/[^A-Za-z0-9]+/g, '_').replace(/^_|_$/g, ''),
         )

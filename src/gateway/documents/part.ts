@@ -15,6 +15,8 @@ export interface Part {
    * document's server is `/api/v3` and the gateway forwards there already. @default ''
    */
   readonly root?: string
+  /** Only what is below these is answered, as paths of the document below its mount. @default everything */
+  readonly paths?: readonly string[]
   /** When what is known of the service was read, where it does not answer now. */
   readonly staleSince?: string
 }

@@ -12,6 +12,8 @@ export interface DocumentSource {
   readonly openApi?: string | false
   /** The address of its AsyncAPI document. @default '_asyncapi' below upstream, where it is a Lockstep service */
   readonly asyncApi?: string | false
+  /** Only what is below these is reached. @default everything */
+  readonly paths?: readonly string[]
   /** Sent with the requests for documents. */
   readonly headers?: Readonly<Record<string, string>>
 }
@@ -27,6 +29,7 @@ export interface KnownSource {
   readonly root: string
   readonly headers: Readonly<Record<string, string>>
   readonly mount: string
+  readonly paths: readonly string[] | undefined
 }
 
 /** Errors: `invalid-option`. */
@@ -38,6 +41,7 @@ export function readSource(source: DocumentSource): KnownSource {
     mount: true,
     openApi: true,
     asyncApi: true,
+    paths: true,
     headers: true,
   })
   const { service, upstream, mount = `/${service}`, openApi, asyncApi, headers = {} } = source
@@ -61,6 +65,7 @@ export function readSource(source: DocumentSource): KnownSource {
     isOwn: openApi === undefined,
     root: folder.pathname.replace(/\/+$/, ''),
     mount,
+    paths: source.paths,
     headers,
   }
 }

@@ -190,6 +190,12 @@ test('for the public only what is marked is left, with the components that it ne
   assert.equal(document['webhooks'], undefined)
 })
 
+test('of a service without a mount only what is routed is there, so that two may have the same paths besides', () => {
+  const one = { service: 'a', mount: '', openApi: zoo, root: '/zoo/v3', paths: ['/animals/{id}'] }
+  const { document } = joinOpenApi([one])
+  assert.deepEqual(Object.keys(document['paths'] as JsonObject), ['/api/v1/animals/{id}'])
+})
+
 test('documents of every age are brought to 3.1', async () => {
   const swagger2: JsonObject = {
     swagger: '2.0',
