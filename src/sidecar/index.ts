@@ -1,0 +1,4 @@
+/** Mirrors an API that knows nothing of it: a reverse proxy that sees what changes, and serves and publishes that. */
+export type { MirroredOptions, Pages } from './mirrored.ts'
+export { openSidecar, type Sidecar, type SidecarOptions } from './sidecar.ts'
+export type { Touches } from './target-table.ts'
