@@ -244,6 +244,9 @@ export function planRest(step: Step, { isVain }: { isVain: boolean }): void {
     m.vainWaits++
   }
   if (m.state === 'stale' && m.deadlines.ask === never) planPoll(step)
+  // What was planned is given up for a resource that a change waited for.
+  const isForgotten = m.state === 'catching-up' && !m.isOrdered && isHeard(m)
+  if (isForgotten || m.alarm !== undefined) plan(step, now)
 }
 
 /** Gives the messages below a head their time; who cannot see holes asks more seldom. */

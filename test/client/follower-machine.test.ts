@@ -39,6 +39,17 @@ function liveStream(): Scene {
   return scene
 }
 
+/** Took a baseline without its source, which is up again since: what it did not tell will be asked for. */
+function backAfterBaseline(): Scene {
+  const scene = live().hear({ type: 'source-down' })
+  scene.call('refresh')
+  scene.items('e1:2', { a: [1], b: [1] }).hear({ type: 'source-up' })
+  assert.equal(scene.status, 'catching-up')
+  assert.equal(scene.asking, 'nothing')
+  scene.take()
+  return scene
+}
+
 test('where topics are known it hears its source before it takes the baseline', () => {
   const scene = new Scene().hear({ type: 'start', listenFirst: true })
   assert.deepEqual(scene.take(), [{ type: 'listen', after: undefined }])
@@ -206,6 +217,16 @@ test('when the source is back it looks for what it missed before it is live agai
   scene.wait(250)
   assert.equal(scene.asking, 'feed')
   scene.page(3, 3, [message(3, 'created c@1')])
+  assert.equal(scene.status, 'live')
+})
+
+test('it looks for what it missed also where a resource had to be fetched meanwhile', () => {
+  const scene = backAfterBaseline().message(3, 'created c@1', { ref: true })
+  assert.equal(scene.asking, 'resource')
+  scene.resource({ found: 'whole', epoch: 'e1', seq: 3, version: 1, state: { id: 'c' } })
+  assert.notEqual(scene.status, 'live')
+  assert.equal(scene.wait(1_000).asking, 'feed')
+  scene.page(3, 3)
   assert.equal(scene.status, 'live')
 })
 
@@ -913,6 +934,8 @@ const situations: Readonly<Record<string, () => Scene>> = {
   },
   'catching up': () => live().head(9).wait(400),
   'catching up, stream': () => liveStream().push(7, 8),
+  'catching up, planned': backAfterBaseline,
+  'catching up, blocked': () => backAfterBaseline().message(3, 'created c@1', { ref: true }),
   'stale, polling': () => live().hear({ type: 'source-down' }).wait(1_000),
   'stale, resting': () => live().hear({ type: 'source-down' }).wait(1_000).page(2, 2),
   'stale, silent': () => live().wait(14_000),
@@ -939,9 +962,11 @@ test('every event in every situation leaves the follower whole, and with somethi
           const { m } = scene
           assert.equal(m.copy.states.size, m.copy.versions.size, where)
           assert.ok(m.position <= m.cursor && m.cursor <= m.ahead, where)
-          const isAwake = m.question !== undefined || nextTick(m) < Number.POSITIVE_INFINITY
+          // Silence is the end of every wait but that of who catches up: heads may go on for ever.
+          const isAsking = m.question !== undefined || m.deadlines.ask < Number.POSITIVE_INFINITY
+          const isWaiting = nextTick(m) < Number.POSITIVE_INFINITY && !isLeftBehind(scene)
           assert.ok(
-            isAwake || m.state === 'closed' || name === 'begun' || isOpening(scene),
+            isAsking || isWaiting || m.state === 'closed' || name === 'begun' || isOpening(scene),
             `${where} sleeps for ever`,
           )
         }
@@ -949,6 +974,16 @@ test('every event in every situation leaves the follower whole, and with somethi
     }
   }
 })
+
+/** It has a source that it hears, and is to catch up with what only an answer can tell. */
+function isLeftBehind({ m }: Scene): boolean {
+  const isHeard = m.isSourceUp && !m.isSilent && !m.isOrdered
+  return (
+    m.state === 'catching-up' &&
+    isHeard &&
+    Math.min(m.deadlines.hole, m.deadlines.head) === Number.POSITIVE_INFINITY
+  )
+}
 
 /** An event stream that is being opened ends in any case: then the follower hears of it. */
 function isOpening({ m }: Scene): boolean {

@@ -55,7 +55,8 @@ export class SimPostgresService extends SimService {
   }
 
   override async start(): Promise<void> {
-    const { boot } = this
+    if (this.isUp) return
+    const boot = ++this.boot
     for (let index = 0; index < instanceCount; index++) await this.#startInstance(boot)
     this.isUp = this.boot === boot
   }
@@ -100,11 +101,12 @@ export class SimPostgresService extends SimService {
   /** What only this kind of log can suffer. */
   readonly faults: Readonly<Record<string, Fault>> = {
     'instance killed': async () => {
-      const { boot } = this
       if (!this.isUp) return
       this.#killInstance(this.#runtime.pick(this.#instances))
       await this.#runtime.sleep(this.#runtime.between(1, 3_000))
-      if (this.isUp && this.boot === boot + 1) await this.#startInstance(this.boot)
+      // Others may be killed and started meanwhile.
+      while (this.isUp && this.#instances.filter(({ isUp }) => isUp).length < instanceCount)
+        await this.#startInstance(this.boot)
     },
     'database killed': async () => {
       this.#database.kill()
@@ -149,10 +151,8 @@ export class SimPostgresService extends SimService {
         const options = { ...serviceOptions, resources, log, broker: connection, onError: this.#onError }
         const service = await openService(options)
         const instance: Instance = { isUp: true, pool, connection, log, service }
-        if (this.boot !== boot) this.#killInstance(instance)
-        else {
-          this.#instances = [...this.#instances.filter(({ isUp }) => isUp), instance]
-        }
+        if (this.boot === boot) this.#instances = [...this.#instances.filter(({ isUp }) => isUp), instance]
+        else endInstance(instance)
         return
       } catch (error) {
         pool.kill()
@@ -164,11 +164,7 @@ export class SimPostgresService extends SimService {
 
   #killInstance(instance: Instance): void {
     if (!instance.isUp) return
-    instance.isUp = false
-    instance.pool.kill()
-    void instance.connection.close()
-    void instance.service.close()
-    void instance.log.close()
+    endInstance(instance)
     this.cutAll()
   }
 
@@ -221,6 +217,14 @@ export class SimPostgresService extends SimService {
     const serial = between(0, 1_000_000)
     await Promise.all([one(`r${serial}a`), one(`r${serial}b`), one(`r${serial}c`)])
   }
+}
+
+function endInstance(instance: Instance): void {
+  instance.isUp = false
+  instance.pool.kill()
+  void instance.connection.close()
+  void instance.service.close()
+  void instance.log.close()
 }
 
 /** The log as it is committed, without a way to it. */

@@ -56,25 +56,30 @@ export class SimService {
     this.#onError = onError
   }
 
+  /** Starts it, unless it is up; of several starts at the same time only the last one comes to its end. */
   async start(): Promise<void> {
+    if (this.isUp) return
     const boot = ++this.boot
+    const onError = this.#onError
     const disk = this.#disk
-    this.log = createMemoryLog({ image: disk?.image, onError: this.#onError })
-    await this.log.ensureStreams(streams)
+    const log = createMemoryLog({ image: disk?.image, onError })
+    await log.ensureStreams(streams)
     // The real guard keeps this word in a file beside the database; an older copy holds an older word.
     if (disk !== undefined && disk.word !== this.#word)
-      for (const stream of streams) await this.log.renewEpoch(stream)
-    this.#word++
-    await this.#ledger.attach(this.log)
+      for (const stream of streams) await log.renewEpoch(stream)
     if (boot !== this.boot) return
-    this.#connection = this.#broker.connect()
-    this.#service = await openService({
-      ...serviceOptions,
-      resources,
-      log: this.log,
-      broker: this.#connection,
-      onError: this.#onError,
-    })
+    this.#word++
+    await this.#ledger.attach(log)
+    const connection = this.#broker.connect()
+    const service = await openService({ ...serviceOptions, resources, log, broker: connection, onError })
+    if (boot !== this.boot) {
+      await service.close()
+      await connection.close()
+      return
+    }
+    this.log = log
+    this.#connection = connection
+    this.#service = service
     this.isUp = true
   }
 
