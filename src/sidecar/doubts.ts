@@ -93,6 +93,14 @@ export class Doubts {
     return this.#doubts.has(path)
   }
 
+  /** Is one write of the path all that is known of it? Then nothing came between its begin and now. */
+  isAlone(path: string): boolean {
+    const doubt = this.#doubts.get(path)
+    if (doubt === undefined) return true
+    const { writes, reasons, taken, rechecks } = doubt
+    return writes === 1 && reasons.length === 0 && taken === undefined && rechecks.length === 0
+  }
+
   /** A write of the path is about to be sent. */
   begin(path: string, nowMs: number): void {
     const doubt = this.#open(path, nowMs)

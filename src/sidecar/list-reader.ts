@@ -26,7 +26,7 @@ const maxPages = 10_000
  * the API says that there is none (404, 410).
  */
 export async function readList(
-  reader: ApiReader,
+  reader: Pick<ApiReader, 'get'>,
   mirrored: Mirrored,
   target: string,
   { before, maxItems }: { readonly before: ListTag | undefined; readonly maxItems: number },

@@ -28,7 +28,7 @@ import { fillPattern } from './url-pattern.ts'
 
 export interface ObserverOptions {
   readonly mirrored: readonly Mirrored[]
-  readonly reader: ApiReader
+  readonly reader: Pick<ApiReader, 'get'>
   readonly doubts: Doubts
   readonly shadow: Shadow
   readonly report: ReportError
