@@ -5,9 +5,9 @@
  */
 import { type Command, Option } from 'commander'
 import { parseBrokerUrl, parseHeader, parseHttpUrl, parseSeconds } from './argument.ts'
-import { type Check, formatCheck } from './doctor-check.ts'
 import { checkEvents, checkFeed, checkProtocol, checkReachable, checkVersions } from './doctor-api.ts'
 import { checkBroker } from './doctor-broker.ts'
+import { type Check, formatCheck } from './doctor-check.ts'
 import { checkHealth } from './doctor-health.ts'
 import { exitCodes } from './failure.ts'
 import { formatJsonLine, isScreen, paintOut, printLine } from './terminal.ts'

@@ -48,7 +48,12 @@ export class Section {
     return or
   }
 
-  text<Default>(name: string, or: Default, form = /^\P{Cc}+$/u, meaning = 'a text'): string | Default {
+  text<Default>(
+    name: string,
+    or: Default,
+    form: RegExp = /^\P{Cc}+$/u,
+    meaning = 'a text',
+  ): string | Default {
     const value = this.value(name)
     if (value === undefined) return or
     if (typeof value === 'string' && form.test(value)) return value

@@ -44,9 +44,9 @@ export class UpstreamConnection {
   /** Requests that were sent on it before. */
   uses = 0
   /** When the request that runs is given up, by the clock of its pool; `Infinity` while nothing is waited for. */
-  deadlineMs = Number.POSITIVE_INFINITY
+  deadlineMs: number = Number.POSITIVE_INFINITY
   /** How long it may rest until it is used again: less than the other side keeps it. */
-  keepMs = maxKeepMs
+  keepMs: number = maxKeepMs
   /** The other side closed it, or the network did: an idempotent request may be sent again elsewhere. */
   isLost = false
   readonly #owner: ConnectionOwner

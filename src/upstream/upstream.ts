@@ -22,7 +22,7 @@ const sweepEveryMs = 100
 export class Upstream {
   readonly name: string
   readonly options: UpstreamOptions
-  readonly retryBudget = new RetryBudget()
+  readonly retryBudget: RetryBudget = new RetryBudget()
   readonly #report: ReportError
   #instances: Instance[] = []
   #next = 0

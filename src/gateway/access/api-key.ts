@@ -13,7 +13,7 @@ const keyForm = /^lsk_([A-Za-z0-9_-]{43})([A-Za-z0-9_-]{6})$/
 export const keyLength = 53
 
 /** What finds a key, or most of one, where none may stand: in a URL. */
-export const keyTrace = /lsk_[A-Za-z0-9_-]{16}/
+export const keyTrace: RegExp = /lsk_[A-Za-z0-9_-]{16}/
 
 export function createApiKey(): string {
   const secret = randomBytes(32).toString('base64url')

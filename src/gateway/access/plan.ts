@@ -23,7 +23,7 @@ export interface Plan {
   readonly ofKind: Readonly<Record<Kind, readonly Policy[]>>
 }
 
-export const planForm = /^[a-z][a-z0-9_-]*$/
+export const planForm: RegExp = /^[a-z][a-z0-9_-]*$/
 
 /** Reads one plan: `unlimited`, or its rates. */
 export function readPlan(name: string, section: Section): Plan {
