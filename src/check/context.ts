@@ -7,11 +7,11 @@ import {
   LockstepError,
   streamOf,
 } from '../contract/index.ts'
+import { show } from './answer.ts'
 import type { Api, AskOptions, Exchange } from './api.ts'
 import type { Copies } from './copy.ts'
 import { readFeed } from './feed.ts'
 import type { Hearing } from './hearing.ts'
-import { show } from './judge.ts'
 import { type Ledger, readVersion } from './ledger.ts'
 import type { Collection, Feature, MessageSchemas, Outline, Write } from './outline.ts'
 

@@ -7,8 +7,8 @@ import {
   type Position,
   parseMarker,
 } from '../contract/index.ts'
+import { show } from './answer.ts'
 import type { Api, Exchange } from './api.ts'
-import { show } from './judge.ts'
 
 export interface FeedPage {
   readonly stream: string

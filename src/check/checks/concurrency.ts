@@ -7,10 +7,11 @@ import {
   streamOf,
   tryEncodeSegment,
 } from '../../contract/index.ts'
+import { show } from '../answer.ts'
 import type { Context } from '../context.ts'
 import { type Copied, createCopy } from '../copy.ts'
 import { positionIn, readFeed, readMarker } from '../feed.ts'
-import { type Check, type Judge, show } from '../judge.ts'
+import type { Check, Judge } from '../judge.ts'
 import type { Collection } from '../outline.ts'
 
 const writers = 8

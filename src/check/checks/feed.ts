@@ -1,8 +1,9 @@
 /** The feed: the change log over HTTP. PROTOCOL.md §5. */
 import { isEqualJson, type JsonObject, streamOf } from '../../contract/index.ts'
+import { show } from '../answer.ts'
 import type { Context, Made } from '../context.ts'
 import { parseFeedPage, positionIn, readFeedPage, readMarker } from '../feed.ts'
-import { type Check, type Judge, show } from '../judge.ts'
+import type { Check, Judge } from '../judge.ts'
 import type { Collection } from '../outline.ts'
 
 interface Scene {

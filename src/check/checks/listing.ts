@@ -1,9 +1,10 @@
 /** Collections as they are read. PROTOCOL.md 4.8 and 4.12. */
 import { isEqualJson, isJsonObject, streamOf, tryEncodeSegment } from '../../contract/index.ts'
+import { show } from '../answer.ts'
 import type { Exchange } from '../api.ts'
 import type { Context } from '../context.ts'
 import { nextTarget } from '../copy.ts'
-import { type Check, type Judge, show } from '../judge.ts'
+import type { Check, Judge } from '../judge.ts'
 import { readTag } from '../ledger.ts'
 import type { Collection } from '../outline.ts'
 

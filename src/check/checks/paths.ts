@@ -1,7 +1,8 @@
 /** Odd ids, other spellings of paths, and what cannot be a path. PROTOCOL.md §2. */
 import { formatPath, isEqualJson, isJsonObject } from '../../contract/index.ts'
+import { show } from '../answer.ts'
 import type { Context } from '../context.ts'
-import { type Check, type Judge, show } from '../judge.ts'
+import type { Check, Judge } from '../judge.ts'
 
 /** Each with what it would break where it is taken as it is: a URL, a topic, a filter, a header, a comparison. */
 const oddIds = [

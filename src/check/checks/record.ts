@@ -1,9 +1,10 @@
 /** After all: promises that every answer must keep, judged on all of them; heads; and the live copy beside the API. */
 import { isEqualJson, streamOf } from '../../contract/index.ts'
+import { findProblemFault, show } from '../answer.ts'
 import type { Exchange } from '../api.ts'
 import { type Context, streamsOf } from '../context.ts'
 import { positionIn, readFeedPage, readMarker } from '../feed.ts'
-import { type Check, findProblemFault, type Judge, show } from '../judge.ts'
+import type { Check, Judge } from '../judge.ts'
 import { canonical, readTag } from '../ledger.ts'
 
 interface Answer {

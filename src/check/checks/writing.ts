@@ -1,42 +1,17 @@
 /** What a write does, and what it answers. PROTOCOL.md §4. */
 import { isEqualJson, isJsonObject, type JsonObject, streamOf } from '../../contract/index.ts'
-import type { Context, Made } from '../context.ts'
+import { show } from '../answer.ts'
+import type { Context } from '../context.ts'
 import { readFeedPage } from '../feed.ts'
-import { type Check, type Judge, show } from '../judge.ts'
+import type { Check, Judge } from '../judge.ts'
 import { readTag, readVersion } from '../ledger.ts'
 import type { Collection } from '../outline.ts'
+import { any, onEach, patches, varied } from '../per-collection.ts'
 
 /** The head of a stream now. */
 async function headOf({ api }: Context, path: string): Promise<string> {
   const { epoch, head } = await readFeedPage(api, streamOf(path), 'after=now')
   return `${epoch}:${head}`
-}
-
-/** Runs a part of a check on each collection. */
-async function onEach(
-  context: Context,
-  judge: Judge,
-  fits: (collection: Collection) => boolean,
-  lack: string,
-  part: (collection: Collection, place: string) => Promise<void>,
-): Promise<void> {
-  const collections = context.outline.collections.filter(fits)
-  if (collections.length === 0) judge.skip(lack)
-  for (const collection of collections) await part(collection, await context.place(collection))
-  judge.say(`${collections.length === 1 ? '1 collection' : `${collections.length} collections`}`)
-}
-
-const any = (): boolean => true
-const patches = ({ methods }: Collection): boolean => methods.has('PATCH')
-
-/** A patch that changes the resource. The check is skipped where none was found. */
-function varied(context: Context, judge: Judge, collection: Collection, state: JsonObject): JsonObject {
-  const patch = collection.sampler.vary(state, context.nextNumber())
-  if (patch === undefined)
-    return judge.skip(
-      `nothing to change was found in ${JSON.stringify(state)}: give "patch" in a file of resources`,
-    )
-  return patch
 }
 
 async function checkCreate(
@@ -273,66 +248,6 @@ async function checkRefused(
   judge.expect(before === after, `writes that were refused brought the stream from ${before} to ${after}`)
 }
 
-async function checkConditions(
-  context: Context,
-  judge: Judge,
-  collection: Collection,
-  place: string,
-): Promise<void> {
-  const { api } = context
-  const made = await context.make(collection, place)
-  await checkReadConditions(context, judge, made)
-  if (!patches(collection)) return
-  const patch = varied(context, judge, collection, made.state)
-  const changed = await context.write('PATCH', made.path, { body: patch, headers: { 'if-match': made.tag } })
-  if (!judge.status(changed, 200)) return
-  judge.expect(changed.headers['etag'] !== made.tag, `the ETag of ${made.path} is the same after a change`)
-  const body = collection.sampler.make(context.nextNumber())
-  judge.problem(await context.write('PATCH', made.path, { body, headers: { 'if-match': made.tag } }), 412)
-  const fresh = await api.ask('GET', made.path, { headers: { 'if-none-match': made.tag } })
-  judge.expect(fresh.status === 200, `${show(fresh)} for an ETag of before: a copy would stay old`)
-  const starred = await context.write('PATCH', made.path, {
-    body: varied(context, judge, collection, changed.json as JsonObject),
-    headers: { 'if-match': '*' },
-  })
-  judge.expect(starred.status === 200, `${show(starred)} with If-Match: *`)
-  if (collection.methods.has('PUT'))
-    judge.problem(await context.write('PUT', made.path, { body, headers: { 'if-none-match': '*' } }), 412)
-  if (!collection.methods.has('DELETE')) return
-  judge.problem(await context.write('DELETE', made.path, { headers: { 'if-match': made.tag } }), 412)
-}
-
-async function checkReadConditions(
-  { api }: Context,
-  judge: Judge,
-  { path, tag, state }: Made,
-): Promise<void> {
-  const same = await api.ask('GET', path, { headers: { 'if-none-match': tag } })
-  if (judge.status(same, 304)) {
-    judge.expect(same.text === '', 'a 304 has no body')
-    judge.expect(same.headers['etag'] === tag, `a 304 has the ETag ${same.headers['etag']} and not ${tag}`)
-    judge.expect(same.headers['lockstep-marker'] !== undefined, 'a 304 has no Lockstep-Marker (4.3)')
-  }
-  const weak = await api.ask('GET', path, { headers: { 'if-none-match': `"x", W/${tag}` } })
-  judge.expect(
-    weak.status === 304,
-    `${show(weak)} for a list with the weak form of its ETag (RFC 9110 §13.1.2)`,
-  )
-  const head = await api.ask('HEAD', path)
-  if (judge.status(head, 200)) {
-    judge.expect(
-      head.headers['etag'] === tag,
-      `HEAD ${path} has the ETag ${head.headers['etag']} and GET ${tag}`,
-    )
-    judge.expect(head.text === '', 'an answer to HEAD has no body')
-  }
-  const other = await api.ask('GET', path, { headers: { 'if-none-match': '"another.1"' } })
-  judge.expect(
-    other.status === 200 && isEqualJson(other.json, state),
-    `${show(other)} for an ETag that it never had`,
-  )
-}
-
 async function checkRequestId(
   context: Context,
   judge: Judge,
@@ -425,13 +340,6 @@ export const writingChecks: readonly Check[] = [
     rule: '4.6 4.9 4.10 7.1',
     title: 'a write that is refused changes nothing and answers with a problem document',
     run: (context, judge) => onEach(context, judge, any, '', (...at) => checkRefused(context, judge, ...at)),
-  },
-  {
-    id: 'write.conditions',
-    rule: '4.4',
-    title: 'If-Match, If-None-Match, 304 and 412 follow RFC 9110',
-    run: (context, judge) =>
-      onEach(context, judge, any, '', (...at) => checkConditions(context, judge, ...at)),
   },
   {
     id: 'write.request-id',
