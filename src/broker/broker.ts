@@ -9,19 +9,46 @@
 import type { LockstepError } from '../contract/index.ts'
 
 export interface PublishOptions {
-  /** Ask the broker to keep it as the topic's last message. Only heads are retained. @default false */
+  /** Ask the broker to keep it as the topic's last message, or, with an empty payload, to keep none. Of messages, only heads are retained. @default false */
   readonly retain?: boolean
   /** How long to wait for the acknowledgement. @default 10_000 */
   readonly timeoutMs?: number
   /** Texts beside the payload, by name. Called where the protocol has room for them (MQTT 5), else they are left out. */
   readonly attributes?: () => Readonly<Record<string, string>>
+  /** What MQTT 5 sends beside the payload; left out where the protocol has no room for it. @default the content type is JSON */
+  readonly properties?: MessageProperties
+}
+
+/** What MQTT 5 carries beside a payload. */
+export interface MessageProperties {
+  readonly contentType?: string
+  /** Where an answer is expected. */
+  readonly responseTopic?: string
+  /** What the answer must bring back. */
+  readonly correlationData?: Uint8Array
+  /** User properties; of several with one name the last. */
+  readonly attributes?: Readonly<Record<string, string>>
+}
+
+/** Who has published a message. */
+export interface Publisher {
+  readonly clientId: string
+  /** Missing for who has not given one. */
+  readonly username?: string
 }
 
 /** A message as it arrived. `retained` means that the broker had kept it: it may be of any age. */
 export interface Delivery {
   readonly topic: string
+  /** As text; what is no UTF-8 has replacement characters here. */
   readonly payload: string
   readonly retained: boolean
+  /** The payload as it came. Missing where it was published as text inside of this process. */
+  readonly bytes?: Uint8Array
+  /** Missing where the connection does not speak MQTT 5, or nothing came beside the payload. */
+  readonly properties?: MessageProperties
+  /** Missing where the broker does not say; only the embedded one does, of clients from outside the process. */
+  readonly publisher?: Publisher
 }
 
 export interface SubscribeOptions {
@@ -49,7 +76,7 @@ export interface Broker extends AsyncDisposable {
    * acknowledgement is open when the connection is lost. Errors: also `message-too-large`, `broker-refused`,
    * `overloaded` where too many wait, `timeout`, `invalid-topic`, `closed`.
    */
-  publish(topic: string, payload: string, options?: PublishOptions): Promise<void>
+  publish(topic: string, payload: string | Uint8Array, options?: PublishOptions): Promise<void>
 
   /**
    * Calls `listener` for each delivery whose topic matches one of the filters. Resolves at the first

@@ -5,6 +5,7 @@ import type { Broker, Delivery, PublishOptions, Subscription } from './broker.ts
 import { type ConnectionState, createConnectionState } from './connection-state.ts'
 import { closeAedes } from './embedded-aedes.ts'
 import type { Listener } from './embedded-listener.ts'
+import { publisherOf } from './embedded-policy.ts'
 import { createPublishWindow, type PublishLink, type PublishWindow } from './publish-window.ts'
 import type { RetainedMessages } from './retained-messages.ts'
 import { checkTopic, createSubscriptionTable, type SubscriptionTable } from './subscriptions.ts'
@@ -48,13 +49,16 @@ export class InsideBroker implements EmbeddedBroker {
     this.#state = createConnectionState(true, options.report)
     this.#window = createPublishWindow({ maxWaiting, onStuck: () => {} })
     this.#window.open(createLink(options))
-    const deliver = (topic: string, payload: string | Buffer, done: () => void): void => {
-      this.#table.dispatch({ topic, payload: payload.toString(), retained: false })
-      done()
-    }
     options.aedes.subscribe(
       '#',
-      ({ topic, payload }, done) => deliver(topic, payload, done),
+      (packet, done) => {
+        const { topic, payload } = packet
+        const bytes = typeof payload === 'string' ? Buffer.from(payload) : payload
+        const publisher = publisherOf(packet)
+        const delivery = { topic, payload: bytes.toString(), retained: false, bytes }
+        this.#table.dispatch(publisher === undefined ? delivery : { ...delivery, publisher })
+        done()
+      },
       () => {},
     )
   }
@@ -67,7 +71,7 @@ export class InsideBroker implements EmbeddedBroker {
     return this.#state.connected
   }
 
-  async publish(topic: string, payload: string, options: PublishOptions = {}): Promise<void> {
+  async publish(topic: string, payload: string | Uint8Array, options: PublishOptions = {}): Promise<void> {
     if (this.#closing !== undefined) throw closedError()
     checkTopic(topic)
     checkSize(topic, payload, this.#options.maxPacketBytes)
@@ -79,7 +83,7 @@ export class InsideBroker implements EmbeddedBroker {
     const listening = this.#table.add(filters, listener)
     for (const filter of listening.filters) {
       for (const [topic, payload] of [...this.#options.retained.matching(filter)]) {
-        const delivery = { topic, payload: payload.toString(), retained: true }
+        const delivery = { topic, payload: payload.toString(), retained: true, bytes: payload }
         setImmediate(() => this.#table.deliver(listening, delivery))
       }
     }
@@ -116,11 +120,12 @@ function createLink({ aedes, retained }: InsideBrokerOptions): PublishLink {
     maxInFlight: concurrency,
     send(topic, payload, retain, done) {
       const bytes = Buffer.from(payload)
-      if (retain && !retained.set(topic, payload === '' ? undefined : bytes)) {
+      if (retain && !retained.set(topic, bytes.length === 0 ? undefined : bytes)) {
         done(retainedError(topic))
         return
       }
-      aedes.publish({ cmd: 'publish', topic, payload: bytes, qos: 1, retain: false, dup: false }, error =>
+      const packet = { cmd: 'publish', topic, payload: bytes, qos: 1, retain: false, dup: false } as const
+      aedes.publish(packet, error =>
         done(error ? new LockstepError('broker-refused', `${quote(topic)}: ${error.message}.`) : undefined),
       )
     },
@@ -134,7 +139,7 @@ function reachableHost(host: string): string {
   return host.includes(':') ? `[${host}]` : host
 }
 
-function checkSize(topic: string, payload: string, maxPacketBytes: number): void {
+function checkSize(topic: string, payload: string | Uint8Array, maxPacketBytes: number): void {
   const bytes = Buffer.byteLength(payload) + Buffer.byteLength(topic) + 9
   if (bytes <= maxPacketBytes) return
   throw new LockstepError(

@@ -6,9 +6,10 @@
  * that begin with `$` are nobody's. Where readers are named, nobody else comes in; where rights are, they narrow all this to
  * topics. Each client's part of memory is bounded.
  */
-import { createHash, timingSafeEqual } from 'node:crypto'
+import { createHash, randomUUID, timingSafeEqual } from 'node:crypto'
 import type { AedesOptions, AuthenticateError, Client } from 'aedes'
 import { isTopicFilter, LockstepError, quote, type ReportError } from '../contract/index.ts'
+import type { Publisher } from './broker.ts'
 import { mayPublish, mayRead, noRights, type TopicRights, type UserRights } from './embedded-rights.ts'
 import type { RetainedMessages } from './retained-messages.ts'
 
@@ -47,7 +48,7 @@ export function createEmbeddedPolicy(options: EmbeddedPolicyOptions): Policy {
     preConnect(_client, packet, callback) {
       packet.clean = true
       // Without a namespace of its own, a stranger could throw a service out by its client id.
-      if (packet.clientId !== '') packet.clientId = `${ownerOf(packet.username)}:${packet.clientId}`
+      packet.clientId = `${ownerOf(packet.username)}:${packet.clientId || randomUUID()}`
       if (packet.username === undefined || !isPublisher(packet.username, packet.password)) delete packet.will
       callback(null, true)
     },
@@ -162,6 +163,15 @@ function digest(text: string | Uint8Array): Buffer {
 
 function ownerOf(username: string | undefined): string {
   return username === undefined ? 'anyone' : `publisher:${encodeURIComponent(username)}`
+}
+
+/** Who a client id, as made above, belongs to; `undefined` where there is none, as for this process itself. */
+export function publisherOf(packet: object): Publisher | undefined {
+  const id = 'clientId' in packet ? packet.clientId : undefined
+  const [, name, clientId] =
+    /^(?:publisher:([^:]*)|anyone):(.*)$/s.exec(typeof id === 'string' ? id : '') ?? []
+  if (clientId === undefined) return undefined
+  return { clientId, ...(name === undefined ? {} : { username: decodeURIComponent(name) }) }
 }
 
 function refusedLogin(client: Client, username: string | undefined): LockstepError {

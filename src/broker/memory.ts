@@ -5,7 +5,7 @@
  * calls, as over a network; `stop` and `start` make an outage. Nothing leaves the process. PROTOCOL.md §6.
  */
 import { createErrorReport, LockstepError, quote, type ReportError } from '../contract/index.ts'
-import type { Broker, Delivery, PublishOptions, Subscription } from './broker.ts'
+import type { Broker, Delivery, MessageProperties, PublishOptions, Subscription } from './broker.ts'
 import { type ConnectionState, createConnectionState } from './connection-state.ts'
 import { createRetainedMessages, type RetainedMessages } from './retained-messages.ts'
 import {
@@ -33,11 +33,14 @@ export interface MemoryHub {
   start(): void
 }
 
+/** What is delivered, apart from its topic. */
+type Message = Pick<Delivery, 'payload' | 'bytes' | 'properties'>
+
 interface Hub {
   readonly running: boolean
   readonly maxPayloadBytes: number
   readonly members: Set<MemoryBroker>
-  readonly retained: RetainedMessages<string>
+  readonly retained: RetainedMessages<Message>
   readonly reportError: ReportError
   /** Does it later, after all that was asked before, unless an outage comes first. */
   later(work: () => void, lost: () => void): void
@@ -101,19 +104,20 @@ class MemoryBroker implements Broker {
     return this.#state.connected
   }
 
-  async publish(topic: string, payload: string, options: PublishOptions = {}): Promise<void> {
+  async publish(topic: string, payload: string | Uint8Array, options: PublishOptions = {}): Promise<void> {
     if (this.#closed) throw closedError()
     checkTopic(topic)
     checkSize(topic, payload, this.#hub.maxPayloadBytes)
     if (!this.#state.connected) throw unreachableError()
+    const message = toMessage(payload, options.properties)
     await new Promise<void>((resolve, reject) => {
       this.#hub.later(resolve, () => reject(unreachableError()))
     })
     const { retained, members } = this.#hub
-    if (options.retain === true && !retained.set(topic, payload === '' ? undefined : payload)) {
+    if (options.retain === true && !retained.set(topic, payload.length === 0 ? undefined : message)) {
       throw retainedError(topic)
     }
-    for (const member of [...members]) member.#table.dispatch({ topic, payload, retained: false })
+    for (const member of [...members]) member.#table.dispatch({ topic, ...message, retained: false })
     if (this.#closed) throw closedError()
   }
 
@@ -164,9 +168,9 @@ class MemoryBroker implements Broker {
 
   #deliverRetained(listening: Listening): void {
     for (const filter of listening.filters) {
-      for (const [topic, payload] of this.#hub.retained.matching(filter)) {
+      for (const [topic, message] of this.#hub.retained.matching(filter)) {
         this.#hub.later(
-          () => this.#table.deliver(listening, { topic, payload, retained: true }),
+          () => this.#table.deliver(listening, { topic, ...message, retained: true }),
           () => {},
         )
       }
@@ -174,7 +178,14 @@ class MemoryBroker implements Broker {
   }
 }
 
-function checkSize(topic: string, payload: string, maxPayloadBytes: number): void {
+function toMessage(payload: string | Uint8Array, properties: MessageProperties | undefined): Message {
+  const beside = properties === undefined ? {} : { properties }
+  if (typeof payload === 'string') return { payload, ...beside }
+  const bytes = Buffer.from(payload)
+  return { payload: bytes.toString(), bytes, ...beside }
+}
+
+function checkSize(topic: string, payload: string | Uint8Array, maxPayloadBytes: number): void {
   const bytes = Buffer.byteLength(payload)
   if (bytes <= maxPayloadBytes) return
   throw new LockstepError(

@@ -4,13 +4,20 @@
  * Subscriptions outlive them and are renewed before the connection counts as up; messages do not. PROTOCOL.md §6.
  */
 import { LockstepError, quote, type ReportError } from '../contract/index.ts'
-import type { Broker, Delivery, PublishOptions, SubscribeOptions, Subscription } from './broker.ts'
+import type {
+  Broker,
+  Delivery,
+  MessageProperties,
+  PublishOptions,
+  SubscribeOptions,
+  Subscription,
+} from './broker.ts'
 import { type ConnectionState, createConnectionState } from './connection-state.ts'
 import type { MqttAddress } from './mqtt-address.ts'
 import { explainMqttFailure, type MqttEnd } from './mqtt-failure.ts'
 import { type MqttConnect, MqttSession, type MqttSessionOptions } from './mqtt-session.ts'
 import { MqttSubscriptions } from './mqtt-subscriptions.ts'
-import { type Attributes, createPublishWindow, type PublishWindow } from './publish-window.ts'
+import { type Beside, createPublishWindow, type PublishWindow } from './publish-window.ts'
 import { retryDelayMs } from './retry-delay.ts'
 import { checkTopic } from './subscriptions.ts'
 
@@ -73,14 +80,14 @@ export class MqttBroker implements Broker {
     return this.#state.connected
   }
 
-  async publish(topic: string, payload: string, options: PublishOptions = {}): Promise<void> {
+  async publish(topic: string, payload: string | Uint8Array, options: PublishOptions = {}): Promise<void> {
     if (this.#closing !== undefined) throw this.#closedError()
     checkTopic(topic)
     const { retain = false, timeoutMs = 10_000 } = options
-    const attributes = this.#settings.protocolVersion === 5 ? options.attributes?.() : undefined
-    this.#checkSize(topic, payload, attributes)
+    const beside = this.#settings.protocolVersion === 5 ? besideOf(options) : undefined
+    this.#checkSize(topic, payload, beside)
     if (!this.#state.connected) throw this.#unreachableError()
-    await this.#window.publish(topic, payload, retain, timeoutMs, attributes)
+    await this.#window.publish(topic, payload, retain, timeoutMs, beside)
   }
 
   async subscribe(
@@ -122,7 +129,8 @@ export class MqttBroker implements Broker {
       onAccepted: session => {
         this.#renew(session).catch(error => session.cut(error))
       },
-      onMessage: (topic, payload, retained) => this.#receive(topic, payload, retained),
+      onMessage: (topic, payload, retained, properties) =>
+        this.#receive(topic, payload, retained, properties),
       onEnd: (session, end) => {
         if (session === this.#session) this.#lost(end)
       },
@@ -142,7 +150,7 @@ export class MqttBroker implements Broker {
     this.#state.set(true)
   }
 
-  #receive(topic: string, payload: Buffer, retained: boolean): void {
+  #receive(topic: string, payload: Buffer, retained: boolean, properties?: MessageProperties): void {
     const { maxPayloadBytes } = this.#settings
     if (payload.length > maxPayloadBytes) {
       const error = new LockstepError(
@@ -152,7 +160,8 @@ export class MqttBroker implements Broker {
       this.#reportError(error, { stage: 'mqtt message' })
       return
     }
-    this.#subscriptions.dispatch({ topic, payload: payload.toString(), retained })
+    const delivery = { topic, payload: payload.toString(), retained, bytes: payload }
+    this.#subscriptions.dispatch(properties === undefined ? delivery : { ...delivery, properties })
   }
 
   #lost(end: MqttEnd): void {
@@ -195,15 +204,17 @@ export class MqttBroker implements Broker {
     this.#reportError(error, { stage: 'mqtt connection' })
   }
 
-  #checkSize(topic: string, payload: string, attributes: Attributes = {}): void {
+  #checkSize(topic: string, payload: string | Uint8Array, beside: Beside = {}): void {
     const { maxPayloadBytes } = this.#settings
     const maxPacketBytes = this.#session?.maxPacketBytes ?? Number.POSITIVE_INFINITY
-    const besides = [topic, ...Object.entries(attributes).flat()]
-    const chars = besides.reduce((sum, text) => sum + text.length + 3, payload.length)
+    const { contentType = '', responseTopic = '', correlationData, attributes = {} } = beside
+    const besides = [topic, contentType, responseTopic, ...Object.entries(attributes).flat()]
+    const extraBytes = correlationData?.length ?? 0
+    const chars = besides.reduce((sum, text) => sum + text.length + 3, payload.length + extraBytes)
     // UTF-8 takes at most three bytes for a code unit: nearly always there is nothing to count.
     if (payload.length * 3 <= maxPayloadBytes && chars * 3 + 64 <= maxPacketBytes) return
     const bytes = Buffer.byteLength(payload)
-    const besidesBytes = besides.reduce((sum, text) => sum + Buffer.byteLength(text) + 3, 64)
+    const besidesBytes = besides.reduce((sum, text) => sum + Buffer.byteLength(text) + 3, 64 + extraBytes)
     const limit = Math.min(maxPayloadBytes, maxPacketBytes - besidesBytes)
     if (bytes <= limit) return
     throw new LockstepError(
@@ -226,4 +237,9 @@ export class MqttBroker implements Broker {
   #closedError(): LockstepError {
     return new LockstepError('closed', `The connection to ${this.#shown} was closed by its owner.`)
   }
+}
+
+function besideOf({ attributes, properties }: PublishOptions): Beside | undefined {
+  if (attributes === undefined) return properties
+  return { ...properties, attributes: { ...properties?.attributes, ...attributes() } }
 }

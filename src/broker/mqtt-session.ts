@@ -7,9 +7,11 @@
 import { Socket } from 'node:net'
 import type { IClientOptions, IClientPublishOptions, IConnackPacket, MqttClient, Packet } from 'mqtt'
 import { LockstepError, quote } from '../contract/index.ts'
+import type { MessageProperties } from './broker.ts'
+import { formatProperties, readProperties } from './message-properties.ts'
 import type { MqttAddress } from './mqtt-address.ts'
 import type { MqttEnd } from './mqtt-failure.ts'
-import type { Attributes, PublishLink } from './publish-window.ts'
+import type { Beside, PublishLink } from './publish-window.ts'
 
 export interface MqttSessionOptions {
   readonly address: MqttAddress
@@ -27,7 +29,7 @@ export interface MqttSessionOptions {
 export interface MqttSessionEvents {
   /** The broker has accepted the connection. */
   onAccepted(session: MqttSession): void
-  onMessage(topic: string, payload: Buffer, retained: boolean): void
+  onMessage(topic: string, payload: Buffer, retained: boolean, properties?: MessageProperties): void
   /** The connection is over, or never came up. Called once, also after `end`. */
   onEnd(session: MqttSession, end: MqttEnd): void
 }
@@ -85,15 +87,16 @@ export class MqttSession implements PublishLink {
 
   send(
     topic: string,
-    payload: string,
+    payload: string | Uint8Array,
     retain: boolean,
     done: (error: LockstepError | undefined) => void,
-    attributes?: Attributes,
+    beside?: Beside,
   ): void {
     const canRetain = this.#accepted?.properties?.retainAvailable !== false
     const plain = retain && canRetain ? this.#retainOptions : this.#publishOptions
-    const options = attributes === undefined ? plain : withAttributes(plain, attributes)
-    this.#client.publish(topic, payload, options, error => {
+    const options = beside === undefined ? plain : withBeside(plain, beside)
+    const message = typeof payload === 'string' ? payload : Buffer.from(payload)
+    this.#client.publish(topic, message, options, error => {
       // Without a code it is no answer but the end of the connection, which ends all publications.
       const code = codeOf(error)
       if (!error) done(undefined)
@@ -153,7 +156,9 @@ export class MqttSession implements PublishLink {
       this.#accepted = packet
       events.onAccepted(this)
     })
-    client.on('message', (topic, payload, packet) => events.onMessage(topic, payload, packet.retain))
+    client.on('message', (topic, payload, packet) =>
+      events.onMessage(topic, payload, packet.retain, readProperties(packet.properties)),
+    )
     client.on('error', error => {
       this.#reason ??= error
       // A breach of the protocol does not always end the connection by itself.
@@ -198,8 +203,8 @@ function clientOptions(options: MqttSessionOptions): IClientOptions {
   }
 }
 
-function withAttributes(options: IClientPublishOptions, attributes: Attributes): IClientPublishOptions {
-  return { ...options, properties: { ...options.properties, userProperties: { ...attributes } } }
+function withBeside(options: IClientPublishOptions, beside: Beside): IClientPublishOptions {
+  return { ...options, properties: { ...options.properties, ...formatProperties(beside) } }
 }
 
 function grantedCodes(packet: Packet | undefined): readonly number[] | undefined {

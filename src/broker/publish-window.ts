@@ -5,6 +5,7 @@
  * small. It holds nothing over a loss of the connection: whoever publishes decides what to send again.
  */
 import { LockstepError, quote } from '../contract/index.ts'
+import type { MessageProperties } from './broker.ts'
 
 export interface PublishWindowOptions {
   /** How many may be unacknowledged in all. */
@@ -13,8 +14,8 @@ export interface PublishWindowOptions {
   readonly onStuck: () => void
 }
 
-/** Texts that go beside the payload, by name. */
-export type Attributes = Readonly<Record<string, string>>
+/** What goes beside the payload. */
+export type Beside = MessageProperties
 
 /** What the window needs of a connection. */
 export interface PublishLink {
@@ -22,10 +23,10 @@ export interface PublishLink {
   /** Sends it and calls back when it is acknowledged, or with the error that the broker answered. */
   send(
     topic: string,
-    payload: string,
+    payload: string | Uint8Array,
     retain: boolean,
     done: (error: LockstepError | undefined) => void,
-    attributes?: Attributes,
+    beside?: Beside,
   ): void
 }
 
@@ -34,10 +35,10 @@ export interface PublishWindow {
   /** Resolves at the acknowledgement. Errors: `overloaded`, `timeout`, `invalid-option`, and those of `open` and `shut`. */
   publish(
     topic: string,
-    payload: string,
+    payload: string | Uint8Array,
     retain: boolean,
     timeoutMs: number,
-    attributes?: Attributes,
+    beside?: Beside,
   ): Promise<void>
   /** Publishes over this connection from now on. */
   open(link: PublishLink): void
@@ -54,28 +55,28 @@ type Settle = (error: LockstepError | undefined) => void
 
 class Publication {
   readonly topic: string
-  readonly payload: string
+  readonly payload: string | Uint8Array
   readonly retain: boolean
   readonly timeoutMs: number
   readonly deadlineMs: number
-  readonly attributes: Attributes | undefined
+  readonly beside: Beside | undefined
   sentMs = 0
   #settle: Settle | undefined
 
   constructor(
     topic: string,
-    payload: string,
+    payload: string | Uint8Array,
     retain: boolean,
     timeoutMs: number,
     settle: Settle,
-    attributes: Attributes | undefined,
+    beside: Beside | undefined,
   ) {
     this.topic = topic
     this.payload = payload
     this.retain = retain
     this.timeoutMs = timeoutMs
     this.deadlineMs = performance.now() + timeoutMs
-    this.attributes = attributes
+    this.beside = beside
     this.#settle = settle
   }
 
@@ -110,10 +111,10 @@ class Window implements PublishWindow {
 
   publish(
     topic: string,
-    payload: string,
+    payload: string | Uint8Array,
     retain: boolean,
     timeoutMs: number,
-    attributes?: Attributes,
+    beside?: Beside,
   ): Promise<void> {
     const { maxWaiting } = this.#options
     if (this.#inFlight.size + this.#waiting.length - this.#first >= maxWaiting) {
@@ -122,7 +123,7 @@ class Window implements PublishWindow {
     if (!(timeoutMs > 0)) return Promise.reject(timeoutOptionError(timeoutMs))
     return new Promise((resolve, reject) => {
       const settle: Settle = error => (error === undefined ? resolve() : reject(error))
-      const publication = new Publication(topic, payload, retain, timeoutMs, settle, attributes)
+      const publication = new Publication(topic, payload, retain, timeoutMs, settle, beside)
       this.#deadline.notAfter(publication.deadlineMs)
       this.#waiting.push(publication)
       this.#sendNext()
@@ -172,8 +173,8 @@ class Window implements PublishWindow {
       publication.settle(error)
       this.#sendNext()
     }
-    const { topic, payload, retain, attributes } = publication
-    link.send(topic, payload, retain, done, attributes)
+    const { topic, payload, retain, beside } = publication
+    link.send(topic, payload, retain, done, beside)
   }
 
   /** Ends what is late, and returns the next deadline. */

@@ -41,7 +41,8 @@ export function createPublicBroker(broker: Broker, faces: Faces, topics: PublicT
     },
     async publish(topic, payload, options = {}) {
       const own = broker.publish(topic, payload, options)
-      const told = tell(topic, payload, faces, topics)
+      // The relay publishes texts only.
+      const told = typeof payload === 'string' ? tell(topic, payload, faces, topics) : undefined
       if (told === undefined) return await own
       const { attributes } = told
       const other = broker.publish(told.topic, told.payload, { ...options, attributes })

@@ -33,7 +33,7 @@ function tamper(
       return broker.connected
     },
     async publish(topic, payload, options) {
-      const error = fault(topic, payload)
+      const error = fault(topic, String(payload))
       if (error !== undefined) throw error
       await broker.publish(topic, payload, options)
     },
@@ -441,7 +441,7 @@ test('7.6 a relay that was cut off does not tell again what another one has publ
       return isUp
     },
     publish(topic, payload, options) {
-      if (topic.startsWith('people')) told.push(payload)
+      if (topic.startsWith('people')) told.push(String(payload))
       return inner.publish(topic, payload, options)
     },
     onConnection(listener) {

@@ -57,6 +57,22 @@ function testDelivery(test: Test): void {
     ])
   })
 
+  test('bytes that are no text arrive as they were published, also as a retained message', async setup => {
+    await using publisher = await up(setup)
+    await using follower = await up(setup)
+    const inbox = await listen(follower, ['raw/image'])
+    const bytes = Buffer.from([0x00, 0xff, 0xfe, 0x0a, 0x80])
+    await publisher.publish('raw/image', bytes, { retain: true })
+    await inbox.reach(1)
+    assert.deepEqual(Buffer.from(inbox.wholes[0]?.bytes ?? []), bytes)
+    await using later = await up(setup)
+    const kept = await listen(later, ['raw/image'])
+    await kept.reach(1)
+    assert.deepEqual(Buffer.from(kept.wholes[0]?.bytes ?? []), bytes)
+    assert.equal(kept.wholes[0]?.retained, true)
+    await publisher.publish('raw/image', '', { retain: true })
+  })
+
   test('a message reaches a listener on the connection that published it', async setup => {
     await using broker = await up(setup)
     const inbox = await listen(broker, ['people'])

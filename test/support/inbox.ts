@@ -5,11 +5,15 @@ import { isLockstepError } from '../../src/contract/index.ts'
 
 /** Collects deliveries and waits for them. */
 export class Inbox {
-  readonly deliveries: Delivery[] = []
+  readonly deliveries: Pick<Delivery, 'topic' | 'payload' | 'retained'>[] = []
+  /** With all that came with them. */
+  readonly wholes: Delivery[] = []
   #waiting: { count: number; resolve(): void }[] = []
 
   readonly listener = (delivery: Delivery): void => {
-    this.deliveries.push(delivery)
+    const { topic, payload, retained } = delivery
+    this.deliveries.push({ topic, payload, retained })
+    this.wholes.push(delivery)
     this.#waiting = this.#waiting.filter(({ count, resolve }) => {
       if (this.deliveries.length < count) return true
       resolve()
