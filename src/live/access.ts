@@ -53,6 +53,8 @@ export interface Access {
   ): Promise<{ readonly lease: Lease; readonly ticket: string | undefined }>
   /** It can look again by itself, without a new ticket from the page. */
   readonly canRecheck: boolean
+  /** Whatever is being asked about an audience, or about all, is asked anew: the answer that is on its way may be of before. */
+  recheck(audience: string | undefined): void
 }
 
 const defaultLeaseMs = 60_000
@@ -70,6 +72,7 @@ const publicAccess: Access = {
     }
   },
   renew: async lease => ({ lease, ticket: undefined }),
+  recheck() {},
 }
 
 /** Makes what grants leases. Errors: `invalid-option`. */
@@ -83,13 +86,14 @@ export function createAccess(
   const { tickets, authorize } = options
   const leaseMs = checkCount('leaseMs', options.leaseMs ?? defaultLeaseMs, { min: 1_000, max: maxTimerMs })
   const maxQuestions = checkCount('maxQuestions', options.maxQuestions ?? 1_000)
-  const ask = authorize === undefined ? async () => {} : createAsk(authorize, maxQuestions)
+  const questions = authorize === undefined ? undefined : createQuestions(authorize, maxQuestions, now)
+  const ask = async (question: AccessQuestion): Promise<number> => (await questions?.ask(question)) ?? now()
 
-  /** `authorize` gives a lease of its own; without it a lease is as long as its ticket. */
-  function lease(question: AccessQuestion, ticketMs: number): Lease {
+  /** `authorize` gives a lease of its own, from when it was asked; without it a lease is as long as its ticket. */
+  function lease(question: AccessQuestion, askedMs: number, ticketMs: number): Lease {
     const ms = authorize === undefined ? ticketMs : leaseMs
     const recheckMs = authorize === undefined ? Number.POSITIVE_INFINITY : ms * (0.4 + 0.2 * random())
-    return { ...question, untilMs: now() + ms, recheckAtMs: now() + recheckMs }
+    return { ...question, untilMs: askedMs + ms, recheckAtMs: askedMs + recheckMs }
   }
 
   async function admit(
@@ -98,8 +102,7 @@ export function createAccess(
   ): Promise<Lease> {
     if (tickets === undefined) {
       const question = { audience: audience ?? '', follow: needFollow(hello.follow) }
-      await ask(question)
-      return lease(question, Number.POSITIVE_INFINITY)
+      return lease(question, await ask(question), Number.POSITIVE_INFINITY)
     }
     if (hello.ticket === undefined) {
       throw new LockstepError('invalid-ticket', 'This bridge wants a ticket, and the page sent none.')
@@ -115,8 +118,8 @@ export function createAccess(
         'The page follows more than its ticket grants. Load the page again.',
       )
     }
-    await ask(question)
-    return lease(question, tickets.remainingMs(grant))
+    const askedMs = await ask(question)
+    return lease(question, askedMs, tickets.remainingMs(grant))
   }
 
   return {
@@ -126,36 +129,78 @@ export function createAccess(
     async renew(old, ticket) {
       if (ticket !== undefined)
         return { lease: await admit({ ticket, follow: old.follow }, old.audience), ticket: undefined }
-      await ask(old)
-      return { lease: lease({ audience: old.audience, follow: old.follow }, 0), ticket: tickets?.issue(old) }
+      const askedMs = await ask(old)
+      const { audience, follow } = old
+      return { lease: lease({ audience, follow }, askedMs, 0), ticket: tickets?.issue(old) }
     },
+    recheck: audience => questions?.recheck(audience),
   }
 }
 
-/** Asks `authorize`; pages of the same audience that follow the same are asked about once. Errors: `access-denied`, `overloaded`. */
-function createAsk(
+interface Questions {
+  /** When the question was asked to which the answer was yes. Errors: `access-denied`, `overloaded`. */
+  ask(question: AccessQuestion): Promise<number>
+  recheck(audience: string | undefined): void
+}
+
+interface OpenQuestion {
+  readonly audience: string
+  readonly askedMs: number
+  /** `again` where a newer answer is wanted than this one. */
+  readonly answer: Promise<boolean | 'again'>
+  readonly askAgain: () => void
+}
+
+/** Asks `authorize`; pages of the same audience that follow the same are asked about once. */
+function createQuestions(
   authorize: NonNullable<AccessOptions['authorize']>,
   maxQuestions: number,
-): (question: AccessQuestion) => Promise<void> {
-  const open = new Map<string, Promise<boolean>>()
-  return async ({ audience, follow }) => {
-    const key = JSON.stringify([audience, follow])
-    let answer = open.get(key)
-    if (answer === undefined) {
-      if (open.size >= maxQuestions) {
+  now: () => number,
+): Questions {
+  const open = new Map<string, OpenQuestion>()
+  let running = 0
+
+  function begin(key: string, question: AccessQuestion): OpenQuestion {
+    if (running >= maxQuestions) {
+      throw new LockstepError(
+        'overloaded',
+        `Over ${maxQuestions} questions to authorize are open. Try again shortly.`,
+      )
+    }
+    running += 1
+    const { promise: answer, resolve, reject } = Promise.withResolvers<boolean | 'again'>()
+    const begun = { audience: question.audience, askedMs: now(), answer, askAgain: () => resolve('again') }
+    open.set(key, begun)
+    ;(async () => await authorize(question))()
+      .then(resolve, reject)
+      .finally(() => {
+        running -= 1
+        if (open.get(key) === begun) open.delete(key)
+      })
+    return begun
+  }
+
+  return {
+    async ask({ audience, follow }) {
+      const key = JSON.stringify([audience, follow])
+      for (;;) {
+        const { answer, askedMs } = open.get(key) ?? begin(key, { audience, follow })
+        const given = await answer
+        if (given === true) return askedMs
+        if (given === 'again') continue
         throw new LockstepError(
-          'overloaded',
-          `Over ${maxQuestions} questions to authorize are open. Try again shortly.`,
+          'access-denied',
+          'What the page follows may not be followed, or no longer. Load the page again.',
         )
       }
-      answer = (async () => await authorize({ audience, follow }))().finally(() => open.delete(key))
-      open.set(key, answer)
-    }
-    if ((await answer) === true) return
-    throw new LockstepError(
-      'access-denied',
-      'What the page follows may not be followed, or no longer. Load the page again.',
-    )
+    },
+    recheck(audience) {
+      for (const [key, question] of open) {
+        if (audience !== undefined && audience !== question.audience) continue
+        open.delete(key)
+        question.askAgain()
+      }
+    },
   }
 }
 

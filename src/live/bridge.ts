@@ -124,7 +124,10 @@ export async function openBridge(options: BridgeOptions): Promise<Bridge> {
       }
       return isOurs
     },
-    recheck: who => table.recheck(who),
+    recheck(who) {
+      access.recheck(who)
+      table.recheck(who)
+    },
     health,
     close,
     [Symbol.asyncDispose]: close,

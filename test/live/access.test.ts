@@ -3,6 +3,7 @@ import test from 'node:test'
 import { isLockstepError } from '../../src/contract/index.ts'
 import { type AccessQuestion, createTickets, openBridge } from '../../src/live/index.ts'
 import { createFastClock } from '../client/manual-clock.ts'
+import { eventually } from '../support/service.ts'
 import { namesOf, openScene } from './live-setup.ts'
 import { connectEvents, connectSocket, hello, messagesOf } from './page-client.ts'
 
@@ -173,6 +174,42 @@ test('a logout is heard at once where the application says so', async () => {
   assert.deepEqual(namesOf(await bob.messages(1)), ['cid'])
   bridge.recheck()
   assert.deepEqual(await bob.ended, { status: 4003, code: 'access-denied' })
+})
+
+test('a logout counts also where an answer of before is on its way, to a page that arrives or is looked at again', async () => {
+  await using scene = await openScene()
+  const clock = createFastClock(fast)
+  const granted = new Set(['ann'])
+  /** What was found out before the logout, and is told after it. */
+  const late: (() => void)[] = []
+  let isSlow = false
+  const authorize = async ({ audience }: AccessQuestion): Promise<boolean> => {
+    const isGranted = granted.has(audience)
+    if (isSlow) await new Promise<void>(resolve => late.push(resolve))
+    return isGranted
+  }
+  const { url, bridge } = await scene.open({
+    access: { authorize, leaseMs: 30_000 },
+    audience: request => String(request.headers['x-user']),
+    clock,
+  })
+  const headers = { 'x-user': 'ann' }
+  await using page = await connectSocket(url, hello(['/people'], '', now), { headers })
+  await page.type('live')
+  isSlow = true
+  await eventually(() => late.length === 1)
+  await using arriving = await connectSocket(url, hello(['/projects'], '', now), { headers })
+  await eventually(() => late.length === 2)
+  isSlow = false
+  granted.clear()
+  bridge.recheck('ann')
+  for (const tell of late) tell()
+  assert.deepEqual(await page.ended, { status: 4003, code: 'access-denied' })
+  assert.deepEqual(await arriving.ended, { status: 4003, code: 'access-denied' })
+  assert.deepEqual(
+    arriving.frames.map(({ type }) => type),
+    ['close'],
+  )
 })
 
 test('a bridge has to be told who may follow what', async () => {
