@@ -14,7 +14,11 @@ export interface OpenedBroker {
 }
 
 /** Opens the embedded broker, or connects to the one that is named. Errors: `port-taken`, `invalid-option`. */
-export async function openServeBroker({ broker, host, mqttPort }: ServeSettings): Promise<OpenedBroker> {
+export async function openServeBroker({
+  broker,
+  host,
+  mqttPort,
+}: Pick<ServeSettings, 'broker' | 'host' | 'mqttPort'>): Promise<OpenedBroker> {
   if (broker !== undefined) {
     return { broker: await connectMqtt(broker, { onError: reportInBackground }), url: showUrl(broker) }
   }
