@@ -123,9 +123,9 @@ async function mirror(given: URL | undefined, options: MirrorCommandOptions): Pr
     options.data ?? join('.lockstep', new URL(upstream).host.replaceAll(/[^\w.-]+/g, '-')),
   )
   const isKept = options.memory !== true
-  const file = join(folder, 'mirror.db')
+  const logFile = join(folder, 'mirror.db')
   const log = opened.use(
-    isKept ? await openSqliteLog({ file, onError: reportInBackground }) : createMemoryLog(),
+    isKept ? await openSqliteLog({ file: logFile, onError: reportInBackground }) : createMemoryLog(),
   )
   const sidecar = opened.use(
     await openSidecar({
