@@ -21,6 +21,8 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
   sidecar: ['contract', 'broker', 'log', 'upstream', 'service'],
   /** Judges all others, so that it shares none of their readers. */
   check: ['contract', 'broker'],
+  /** It observes as the sidecar does, in the application's own process. */
+  middleware: ['contract', 'broker', 'log', 'service', 'sidecar'],
   /** Imports the others as users do, by the package's name. */
   cli: [],
 }
@@ -32,6 +34,7 @@ const doors: Readonly<Record<string, string>> = {
   observe: 'src/observe/index.ts',
   upstream: 'src/upstream/index.ts',
   service: 'src/service/index.ts',
+  sidecar: 'src/sidecar/observing.ts',
 }
 /** A file beside the door, for who records what others own. */
 const sideDoors: readonly string[] = ['src/log/record-in.ts']

@@ -1,0 +1,375 @@
+/**
+ * Meets the requests to the application: notes writes before their handlers run, and has what they changed observed before the answer goes
+ * out. PROTOCOL.md §14.
+ */
+import { randomBytes } from 'node:crypto'
+import {
+  formatMarker,
+  formatResourceTag,
+  parentOf,
+  pathToTopic,
+  type ReportError,
+  satisfiesIfNoneMatch,
+  streamOf,
+} from '../contract/index.ts'
+import {
+  type ClientWrite,
+  type Doubts,
+  type IntentJournal,
+  judgeEnd,
+  listDoubts,
+  listHeld,
+  type Mirrored,
+  type Observer,
+  readState,
+  type Shadow,
+  type Target,
+  type TargetTable,
+  toMirrored,
+  valuesOf,
+} from '../sidecar/observing.ts'
+import { lookHeader } from './application.ts'
+import {
+  type Amendment,
+  type Meeting,
+  type MetAnswer,
+  type MetRequest,
+  readObject,
+  unamended,
+} from './meeting.ts'
+import { Tags } from './tags.ts'
+
+export interface MeetingsOptions {
+  readonly table: TargetTable
+  readonly journal: IntentJournal
+  readonly doubts: Doubts
+  readonly observer: Observer
+  readonly shadow: Shadow
+  /** The templates whose writes are answered with the whole representation. */
+  readonly whole: ReadonlySet<string>
+  readonly root: string
+  readonly topicPrefix: string
+  readonly maxWaitMs: number
+  /** Does another process write the same resources? */
+  readonly isShared: boolean
+  readonly report: ReportError
+}
+
+const safeMethods = new Set(['GET', 'HEAD', 'OPTIONS', 'TRACE'])
+/** Past it what is in doubt is a collection, and no longer each of its resources. */
+const maxDoubts = 50_000
+const idForm = /^[\x21-\x7e]{1,128}$/
+
+export class Meetings {
+  readonly options: MeetingsOptions
+  readonly tags: Tags
+  readonly #idPrefix = randomBytes(6).toString('base64url')
+  #lastId = 0
+
+  constructor(options: MeetingsOptions) {
+    this.options = options
+    this.tags = new Tags(options.shadow)
+  }
+
+  /** `undefined` where the request is about nothing that is mirrored. */
+  meet(request: MetRequest): Meeting | undefined {
+    const { table } = this.options
+    const { method, target } = request
+    const mark = target.indexOf('?')
+    const path = mark === -1 ? target : target.slice(0, mark)
+    const rules = table.findRules(method, path)
+    const found = table.find(path)
+    if (rules.length > 0 || (found !== undefined && !safeMethods.has(method))) {
+      const own = safeMethods.has(method) ? undefined : found
+      return new WriteMeeting(this, request, { method, target: own, rules })
+    }
+    const isRead = found !== undefined && !found.isBelow && (method === 'GET' || method === 'HEAD')
+    return isRead && request.header(lookHeader) === undefined
+      ? new ReadMeeting(this, request, found)
+      : undefined
+  }
+
+  /** What answers about a path carry. The marker is read now, before the handler reads anything. */
+  fieldsOf(path: string): Record<string, string> {
+    const { root, topicPrefix } = this.options
+    return {
+      link: `<${root}/${streamOf(path)}/_changes>; rel="changes"`,
+      'lockstep-topic': pathToTopic(path, topicPrefix),
+      'lockstep-marker': this.markerOf([path]),
+    }
+  }
+
+  markerOf(paths: readonly string[]): string {
+    const streams = new Set(paths.map(streamOf))
+    return formatMarker(
+      [...streams].sort().map(stream => {
+        const { epoch, seq } = this.options.shadow.head(`/${stream}`)
+        return { stream, epoch, seq }
+      }),
+    )
+  }
+
+  makeCause(given: string | undefined): string {
+    if (given !== undefined && idForm.test(given)) return given
+    this.#lastId++
+    return `${this.#idPrefix}-${this.#lastId.toString(36)}`
+  }
+}
+
+class ReadMeeting implements Meeting {
+  readonly ready = undefined
+  readonly headers: Readonly<Record<string, string>>
+  readonly isHeld: boolean
+  readonly #meetings: Meetings
+  readonly #target: Target
+  readonly #condition: string | undefined
+
+  constructor(meetings: Meetings, request: MetRequest, target: Target) {
+    this.#meetings = meetings
+    this.#target = target
+    this.headers = meetings.fieldsOf(target.path)
+    this.isHeld = target.kind === 'resource' && request.method === 'GET'
+    this.#condition = this.isHeld ? request.header('if-none-match') : undefined
+  }
+
+  end({ status, header, body }: MetAnswer): Amendment | Promise<Amendment> {
+    if (status !== 200 || body === undefined || hasOwnTag(header('etag'))) return unamended
+    const { path, mirrored } = this.#target
+    const { tags, options } = this.#meetings
+    const known = tags.recall(path, body)
+    if (known !== undefined) return this.#amend(known)
+    return tags.find(mirrored, path, body).then(
+      tag => (tag === undefined ? unamended : this.#amend(tag)),
+      error => {
+        options.report(error, { stage: 'tag' })
+        return unamended
+      },
+    )
+  }
+
+  #amend(etag: string): Amendment {
+    return {
+      headers: { etag },
+      isUnchanged: this.#condition !== undefined && !satisfiesIfNoneMatch(this.#condition, etag),
+    }
+  }
+
+  leave(): void {}
+}
+
+/** A strong tag is one that the application itself compares. A weak one is made by frameworks, of any body. */
+function hasOwnTag(tag: string | undefined): boolean {
+  return tag?.startsWith('"') === true
+}
+
+class WriteMeeting implements Meeting {
+  readonly ready: Promise<void> | undefined
+  readonly headers: Readonly<Record<string, string>>
+  readonly isHeld = true
+  readonly #meetings: Meetings
+  readonly #write: ClientWrite
+  readonly #held: readonly string[]
+  readonly #cause: string
+  /** The resource whose writing was told to the doubts. */
+  #begun: string | undefined
+  #isEnded = false
+
+  constructor(meetings: Meetings, request: MetRequest, write: ClientWrite) {
+    this.#meetings = meetings
+    this.#write = write
+    const { table, journal } = meetings.options
+    this.#held = listHeld(table, write)
+    this.#cause = meetings.makeCause(request.header('x-request-id'))
+    const { target } = write
+    this.headers = { ...(target && meetings.fieldsOf(target.path)), 'x-request-id': this.#cause }
+    const written = journal.hold(this.#held)
+    if (written === undefined) this.#begin()
+    else this.ready = written.then(() => this.#begin())
+  }
+
+  #begin(): void {
+    const { doubts } = this.#meetings.options
+    const { target } = this.#write
+    if (target?.kind !== 'resource' || doubts.size >= maxDoubts) return
+    this.#begun = target.path
+    doubts.begin(target.path, performance.now())
+  }
+
+  leave(): void {
+    void this.#end({ status: undefined, header: () => undefined, body: undefined })
+  }
+
+  async end(answer: MetAnswer): Promise<Amendment> {
+    const { report } = this.#meetings.options
+    try {
+      return await this.#end(answer)
+    } catch (error) {
+      report(error, { stage: 'observation' })
+      return unamended
+    }
+  }
+
+  #end(given: AnyEnd): Amendment | Promise<Amendment> {
+    if (this.#isEnded) return unamended
+    this.#isEnded = true
+    const { table, doubts, journal } = this.#meetings.options
+    const outcome = this.#outcomeOf(given)
+    const how = judgeEnd(outcome)
+    if (how === 'refused') {
+      if (this.#begun !== undefined) doubts.end(this.#begun, how, {}, performance.now())
+      journal.release(this.#held)
+      return unamended
+    }
+    const paths = listDoubts(table, this.#write, outcome)
+    const shown = how === 'answered' ? this.#findShown(paths, given) : undefined
+    const seen = shown === undefined ? this.#look(paths, how) : this.#take(shown)
+    return this.#amendWhenSeen(paths, given, seen)
+  }
+
+  #outcomeOf({ status, header, body, requestBody }: AnyEnd): Parameters<typeof listDoubts>[2] {
+    const { method, rules } = this.#write
+    const location = header('location')
+    const fields = location === undefined ? [] : ['location', location]
+    const isRead = method === 'POST' || rules.length > 0
+    return {
+      head:
+        status === undefined
+          ? undefined
+          : { status, fields, reason: '', length: undefined, keepSeconds: undefined },
+      isSent: true,
+      sentBody:
+        rules.length > 0 && typeof requestBody === 'object'
+          ? Buffer.from(JSON.stringify(requestBody))
+          : undefined,
+      answerBody: isRead && body !== undefined ? Buffer.from(body) : undefined,
+    }
+  }
+
+  /** The state that the answer shows, where it can be taken for what the application has. */
+  #findShown(paths: readonly string[], { status, body }: AnyEnd): Shown | undefined {
+    const { target, method } = this.#write
+    const { whole, doubts } = this.#meetings.options
+    const [path, other] = paths
+    if (target === undefined || target.isBelow || path === undefined || other !== undefined) return undefined
+    if (!whole.has(target.mirrored.template) || path === parentOf(path)) return undefined
+    if (target.kind === 'collection') {
+      if (path === target.path || doubts.has(path)) return undefined
+    } else if (this.#begun === undefined || !doubts.isAlone(path)) return undefined
+    if (method === 'DELETE') return { path, state: null }
+    if (status !== 200 && status !== 201) return undefined
+    const json = readObject(body)
+    const state = json && readState(target.mirrored, json)
+    if (state === undefined) return undefined
+    return { path, state: toMirrored(target.mirrored, valuesOf(target.mirrored, path)['id']!, state) }
+  }
+
+  /** Records it while this write still counts as under way, so that no look comes between. */
+  async #take({ path, state }: Shown): Promise<void> {
+    const { doubts, shadow, journal, observer } = this.#meetings.options
+    if (this.#begun === undefined) doubts.begin(path, performance.now())
+    const createdBy = this.#write.method === 'PUT' ? ('PUT' as const) : ('POST' as const)
+    const isNew = this.#write.target!.kind === 'collection'
+    try {
+      // What is made anew and is there already was seen by somebody later.
+      const before = isNew ? await shadow.log.readResource(path) : undefined
+      const isTaken =
+        before !== undefined && (before.resource.stateText !== undefined || before.resource.deleted)
+      if (isTaken || (isNew && !doubts.isAlone(path))) throw undefined
+      await shadow.record({ path, state, createdBy, cause: this.#cause })
+      doubts.end(path, 'refused', {}, performance.now())
+      journal.release(this.#held)
+      observer.pump()
+    } catch (error) {
+      if (error !== undefined) this.#meetings.options.report(error, { stage: 'observation' })
+      await this.#look([path], 'answered', path)
+    }
+  }
+
+  /** Has the paths looked at; resolves when all of them were seen. */
+  #look(paths: readonly string[], how: 'answered' | 'uncertain', begun = this.#begun): Promise<void> {
+    const { doubts, journal, observer, isShared } = this.#meetings.options
+    const { promise, resolve } = Promise.withResolvers<void>()
+    const nowMs = performance.now()
+    let left = paths.length
+    const done = (): void => {
+      if (--left > 0) return
+      journal.release(this.#held)
+      resolve()
+    }
+    for (const path of paths) {
+      const reason = { cause: this.#cause, isPut: this.#write.method === 'PUT' }
+      const onSeen = isShared ? this.#seeAgain(path, done) : done
+      if (path === begun) doubts.end(path, how, { ...reason, onSeen }, nowMs)
+      else doubts.raise(this.#bounded(path), how, { ...reason, onSeen }, nowMs)
+    }
+    if (paths.length === 0) done()
+    observer.pump()
+    return promise
+  }
+
+  /** Between a look and its record another process may have recorded something newer: what comes last has looked after both. */
+  #seeAgain(path: string, onSeen: () => void): () => void {
+    const { doubts, observer } = this.#meetings.options
+    return () => {
+      queueMicrotask(() => {
+        doubts.raise(path, 'answered', { onSeen }, performance.now())
+        observer.pump()
+      })
+    }
+  }
+
+  #bounded(path: string): string {
+    const { doubts } = this.#meetings.options
+    const isCollection = path.split('/').length % 2 === 0
+    return isCollection || doubts.has(path) || doubts.size < maxDoubts ? path : parentOf(path)
+  }
+
+  async #amendWhenSeen(
+    paths: readonly string[],
+    { status, header, body }: AnyEnd,
+    seen: Promise<void>,
+  ): Promise<Amendment> {
+    if (status === undefined) return unamended
+    const { maxWaitMs, topicPrefix } = this.#meetings.options
+    const isSeen = await within(maxWaitMs, seen)
+    if (!isSeen || paths.length === 0) return unamended
+    const headers: Record<string, string> = { 'lockstep-marker': this.#meetings.markerOf(paths) }
+    const { target } = this.#write
+    const [path] = paths
+    if (target === undefined || target.isBelow || paths.length > 1 || path === undefined) return { headers }
+    if (path === target.path && target.kind === 'collection') return { headers }
+    headers['lockstep-topic'] = pathToTopic(path, topicPrefix)
+    if (hasOwnTag(header('etag')) || this.#write.method === 'DELETE') return { headers }
+    const etag = await this.#findTag(target.mirrored, path, body)
+    return { headers: etag === undefined ? headers : { ...headers, etag } }
+  }
+
+  /** Where the answer has no body, the tag is that of what was recorded. */
+  async #findTag(mirrored: Mirrored, path: string, body: MetAnswer['body']): Promise<string | undefined> {
+    const { tags, options } = this.#meetings
+    if (body !== undefined && body.length > 0) return await tags.find(mirrored, path, body)
+    const { head, resource } = await options.shadow.log.readResource(path)
+    return resource.stateText === undefined ? undefined : formatResourceTag(head.epoch, resource.version)
+  }
+}
+
+/** `undefined`: there was no answer. */
+type AnyEnd = Omit<MetAnswer, 'status'> & { readonly status: number | undefined }
+
+interface Shown {
+  readonly path: string
+  readonly state: ReturnType<typeof toMirrored> | null
+}
+
+/** Does it come to its end in time? */
+async function within(maxMs: number, work: Promise<void>): Promise<boolean> {
+  let timer: NodeJS.Timeout | undefined
+  const late = new Promise<false>(resolve => {
+    timer = setTimeout(() => resolve(false), maxMs)
+  })
+  try {
+    return await Promise.race([work.then(() => true), late])
+  } finally {
+    clearTimeout(timer)
+  }
+}

@@ -1,0 +1,94 @@
+/** Fits a mirror to `node:http` and to what is built on it: Express, NestJS, Connect. */
+import type { IncomingMessage, ServerResponse } from 'node:http'
+import { toProblem } from '../contract/index.ts'
+import { createNodeListener } from '../service/index.ts'
+import { holdAnswer } from './held-answer.ts'
+import type { Listener } from './local-fetch.ts'
+import type { Meeting } from './meeting.ts'
+import type { Mirror } from './mirror.ts'
+
+/** A middleware of Express, NestJS, Connect and their like. */
+export type NodeMiddleware = (request: IncomingMessage, response: ServerResponse, next: () => void) => void
+
+/** Larger answers are sent at once, and what they tell of is read anew. */
+const maxHeldBytes = 1_048_576
+
+/**
+ * Makes the middleware, to be used before the routes that are mirrored, and after what says who may ask: `app.use(createNodeMiddleware(mirror))`.
+ * It answers what is below the mirror's root.
+ */
+export function createNodeMiddleware(mirror: Mirror): NodeMiddleware {
+  const answer = createNodeListener(mirror.handler)
+  return (request, response, next) => {
+    const target = targetOf(request)
+    const mark = target.indexOf('?')
+    if (mirror.handler.owns(mark === -1 ? target : target.slice(0, mark))) {
+      answer(request, response)
+      return
+    }
+    let meeting: Meeting | undefined
+    try {
+      meeting = mirror.meet({
+        method: request.method ?? 'GET',
+        target,
+        header: name => headerOf(request, name),
+      })
+    } catch (error) {
+      refuse(response, error)
+      return
+    }
+    if (meeting === undefined) {
+      next()
+      return
+    }
+    const { ready } = meeting
+    const go = (): void => {
+      attend(request, response, meeting)
+      next()
+    }
+    if (ready === undefined) go()
+    else ready.then(go, error => refuse(response, error))
+  }
+}
+
+/** Wraps a listener of bare `node:http`: `createServer(createMirroredListener(mirror, (request, response) => …))`. */
+export function createMirroredListener(mirror: Mirror, listener: Listener): Listener {
+  const middleware = createNodeMiddleware(mirror)
+  return (request, response) => middleware(request, response, () => void listener(request, response))
+}
+
+function attend(request: IncomingMessage, response: ServerResponse, meeting: Meeting): void {
+  for (const [name, value] of Object.entries(meeting.headers)) {
+    if (name === 'link') response.appendHeader(name, value)
+    else response.setHeader(name, value)
+  }
+  if (!meeting.isHeld) return
+  holdAnswer(response, {
+    maxBytes: maxHeldBytes,
+    end: answer => meeting.end(answer),
+    requestBody: () => (request as { readonly body?: unknown }).body,
+    leave: () => meeting.leave(),
+  })
+}
+
+/** The intent could not be noted: the handler does not run. */
+function refuse(response: ServerResponse, error: unknown): void {
+  const problem = toProblem(error)
+  response.writeHead(problem.status, {
+    'content-type': 'application/problem+json; charset=utf-8',
+    'cache-control': 'no-store',
+    'retry-after': '1',
+  })
+  response.end(`${JSON.stringify(problem)}\n`)
+}
+
+/** Routers that are mounted at a path take it off the URL. */
+function targetOf(request: IncomingMessage): string {
+  const { originalUrl } = request as { readonly originalUrl?: unknown }
+  return typeof originalUrl === 'string' ? originalUrl : (request.url ?? '/')
+}
+
+function headerOf({ headers }: IncomingMessage, name: string): string | undefined {
+  const value = headers[name]
+  return Array.isArray(value) ? value.join(', ') : value
+}
