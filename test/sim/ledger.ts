@@ -17,6 +17,9 @@ interface Entry {
   readonly state: JsonObject | undefined
 }
 
+/** So many changes are looked at again after each commit: was one written over? */
+const lookedAtAgain = 3
+
 /** One epoch of one stream. */
 interface History {
   head: number
@@ -38,7 +41,7 @@ export class Ledger {
 
   /** Follows a log from now on; what it holds of an epoch that is known must be what was there before. */
   async attach(log: JudgedLog): Promise<void> {
-    for (const stream of ['people', 'projects']) await this.#read(log, stream)
+    for (const stream of ['people', 'projects']) await this.#read(log, stream, { isWhole: true })
     log.onCommit(heads => {
       for (const { stream } of heads) this.#reading = this.#reading.then(() => this.#read(log, stream))
     })
@@ -114,14 +117,16 @@ export class Ledger {
     return states
   }
 
-  async #read(log: JudgedLog, stream: string): Promise<void> {
+  /** Takes what is new, and looks at the last ones again; at all that is held where `isWhole`. */
+  async #read(log: JudgedLog, stream: string, { isWhole = false } = {}): Promise<void> {
     const head = await log.head(stream).catch(() => undefined)
     if (head === undefined) return
     const isNew = !this.#histories.has(`${stream}:${head.epoch}`)
     const history = this.#history(stream, head.epoch)
     this.#epochs.set(stream, head.epoch)
     if (isNew) await this.#takeBase(log, stream, history)
-    const page = await log.readChanges(stream, { after: head.first - 1, limit: 100_000 })
+    const after = Math.max(head.first - 1, isWhole ? 0 : history.head - lookedAtAgain)
+    const page = await log.readChanges(stream, { after, limit: 100_000 })
     for (const { seq, messageText } of page.changes) {
       const known = history.messages.get(seq)
       if (known !== undefined && known !== messageText) {

@@ -1,4 +1,5 @@
 /** The simulated network between a client and the service: delays, lost answers, cuts, and connections that hang. */
+import type { Exchange } from '../../src/service/http/exchange.ts'
 import type { Runtime } from './runtime.ts'
 import type { SimService } from './service.ts'
 
@@ -32,37 +33,41 @@ export class SimLink {
     if (signal?.aborted) return Promise.reject(signal.reason)
     return new Promise((resolve, reject) => {
       signal?.addEventListener('abort', () => reject(signal.reason))
-      this.#exchange(new Request(String(input), { ...init, signal: null }), signal).then(resolve, reject)
+      this.#exchange(new SimRequest(String(input), init), signal).then(
+        answer => resolve(answer as never as Response),
+        reject,
+      )
     })
   }
 
-  async #exchange(request: Request, signal: AbortSignal | undefined): Promise<Response> {
+  async #exchange(request: SimRequest, signal: AbortSignal | undefined): Promise<SimAnswer> {
     this.requests++
     const service = this.#service
     await this.#runtime.sleep(this.#runtime.between(1, 20))
     await this.#pass()
     if (!service.isUp) throw refused()
     const { boot } = service
-    const response = await service.fetch(request)
+    const { status, headers, body } = await service.handle(request)
     if (service.boot !== boot) throw refused()
-    const { status } = response
-    const headers = Object.fromEntries(response.headers)
-    if (headers['content-type']?.startsWith('text/event-stream')) {
-      return new Response(this.#carry(response.body!, boot, signal), { status, headers })
-    }
-    const text = await response.text()
+    if (typeof body === 'object')
+      return new SimAnswer(status, headers, this.#carry(body, request, boot, signal))
     await this.#runtime.sleep(this.#runtime.between(1, 20) + this.extraMs)
     await this.#pass()
     if (this.#runtime.chance(this.lose)) throw refused()
-    return new Response(text === '' ? null : text, { status, headers })
+    return new SimAnswer(status, headers, body)
   }
 
   #carry(
-    body: ReadableStream<Uint8Array>,
+    parts: AsyncIterable<string>,
+    request: SimRequest,
     boot: number,
     signal: AbortSignal | undefined,
   ): ReadableStream<Uint8Array> {
-    const reader = body.getReader()
+    const iterator = parts[Symbol.asyncIterator]()
+    const leave = (): void => {
+      request.leave()
+      void iterator.return?.()
+    }
     let isOver = false
     return new ReadableStream<Uint8Array>({
       start: controller => {
@@ -71,27 +76,27 @@ export class SimLink {
           isOver = true
           this.#streams.delete(end)
           controller.error(reason)
-          reader.cancel().catch(() => {})
+          leave()
         }
         this.#streams.add(end)
         this.#service.onKill(() => end())
         signal?.addEventListener('abort', () => end(signal.reason))
-        void this.#pump(reader, controller, () => isOver || this.#service.boot !== boot).catch(end)
+        void this.#pump(iterator, controller, () => isOver || this.#service.boot !== boot).catch(end)
       },
       cancel: () => {
         isOver = true
-        reader.cancel().catch(() => {})
+        leave()
       },
     })
   }
 
   async #pump(
-    reader: ReadableStreamDefaultReader<Uint8Array>,
+    iterator: AsyncIterator<string>,
     controller: ReadableStreamDefaultController<Uint8Array>,
     isOver: () => boolean,
   ): Promise<void> {
     for (;;) {
-      const { done, value } = await reader.read()
+      const { done, value } = await iterator.next()
       await this.#runtime.sleep(this.#runtime.between(1, 10))
       await this.#pass()
       if (isOver()) return
@@ -99,7 +104,7 @@ export class SimLink {
         controller.close()
         return
       }
-      controller.enqueue(value)
+      controller.enqueue(encoder.encode(value))
     }
   }
 
@@ -109,6 +114,84 @@ export class SimLink {
     if (this.isCut) throw refused()
   }
 }
+
+/** What the service sees of a request. Those of the Fetch API cost more than what most requests ask for. */
+class SimRequest implements Exchange {
+  readonly method: string
+  readonly path: string
+  readonly query: string
+  readonly #headers: Headers | Readonly<Record<string, string>>
+  readonly #body: string
+  #gone: AbortController | undefined
+
+  constructor(url: string, { method = 'GET', headers = {}, body }: RequestInit = {}) {
+    const end = url.indexOf('?')
+    const start = url.indexOf('/', url.indexOf('//') + 2)
+    this.method = method
+    this.path = end < 0 ? url.slice(start) : url.slice(start, end)
+    this.query = end < 0 ? '' : url.slice(end + 1)
+    this.#headers = headers as Headers | Record<string, string>
+    this.#body = (body as string | undefined) ?? ''
+  }
+
+  header(name: string): string | undefined {
+    return this.#headers instanceof Headers ? (this.#headers.get(name) ?? undefined) : this.#headers[name]
+  }
+
+  async readBody(): Promise<string> {
+    return this.#body
+  }
+
+  get signal(): AbortSignal {
+    this.#gone ??= new AbortController()
+    return this.#gone.signal
+  }
+
+  /** Nobody reads the answer any more. */
+  leave(): void {
+    this.#gone?.abort()
+  }
+}
+
+/** As much of a Response as the code here uses. */
+class SimAnswer {
+  readonly status: number
+  readonly statusText = ''
+  readonly headers: AnswerHeaders
+  readonly #body: string | ReadableStream<Uint8Array> | undefined
+
+  constructor(
+    status: number,
+    headers: Readonly<Record<string, string>>,
+    body: string | ReadableStream<Uint8Array> | undefined,
+  ) {
+    this.status = status
+    this.headers = new AnswerHeaders(Object.entries(headers))
+    this.#body = status === 204 || status === 304 ? undefined : body
+  }
+
+  get ok(): boolean {
+    return this.status >= 200 && this.status < 300
+  }
+
+  get body(): ReadableStream<Uint8Array> | readonly Uint8Array[] | null {
+    const body = this.#body
+    return typeof body === 'string' ? [encoder.encode(body)] : (body ?? null)
+  }
+
+  async text(): Promise<string> {
+    return typeof this.#body === 'string' ? this.#body : ''
+  }
+}
+
+/** By their names in lower case. */
+class AnswerHeaders extends Map<string, string> {
+  override get(name: string): string | undefined {
+    return super.get(name) ?? (null as never)
+  }
+}
+
+const encoder = new TextEncoder()
 
 function refused(): TypeError {
   return new TypeError('fetch failed')

@@ -7,6 +7,7 @@ import { completeMessage, type Head } from '../../src/contract/index.ts'
 import type { ChangeLog } from '../../src/log/change-log.ts'
 import { openPostgresLog } from '../../src/log/postgres.ts'
 import { record } from '../../src/log/record.ts'
+import type { Exchange, Reply } from '../../src/service/http/exchange.ts'
 import { openService, type Service } from '../../src/service/service.ts'
 import type { SimBroker, SimConnection } from './broker.ts'
 import type { Fault } from './faults.ts'
@@ -61,8 +62,8 @@ export class SimPostgresService extends SimService {
     this.isUp = this.boot === boot
   }
 
-  override fetch(request: Request): Promise<Response> {
-    return this.#on(({ service }) => service.fetch(request))
+  override handle(exchange: Exchange): Promise<Reply> {
+    return this.#on(({ service }) => service.handle(exchange))
   }
 
   override transaction(...args: Parameters<Service['transaction']>): ReturnType<Service['transaction']> {
@@ -114,7 +115,9 @@ export class SimPostgresService extends SimService {
       this.#database.start()
     },
     'standby promoted': async () => {
-      if (this.#database.isUp) this.#setBack(this.#database.pickEarlier())
+      // A standby that has not even the streams would be of another installation.
+      const isUsable = ({ tables }: Commit): boolean => streams.every(stream => tables.streams.has(stream))
+      if (this.#database.isUp) this.#setBack(this.#database.pickEarlier(isUsable))
     },
     'application records': () => this.#record(),
     'application records more': () => this.#record(),

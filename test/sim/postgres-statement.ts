@@ -100,9 +100,17 @@ export function isWrite(text: string): boolean {
   return /\b(INSERT INTO|UPDATE lockstep|DELETE FROM)\b/.test(text)
 }
 
+/** By their text. */
+const known = new Map<string, Run>()
+
 export function runStatement(text: string, scene: Scene, values: unknown[]): Row[] {
-  for (const [pattern, run] of statements) if (pattern.test(text)) return run(scene, values)
-  throw new Error(`The simulated PostgreSQL does not know this statement: ${text}`)
+  let run = known.get(text)
+  if (run === undefined) {
+    run = statements.find(([pattern]) => pattern.test(text))?.[1]
+    if (run === undefined) throw new Error(`The simulated PostgreSQL does not know this statement: ${text}`)
+    known.set(text, run)
+  }
+  return run(scene, values)
 }
 
 const bool = (value: boolean): Value => (value ? 't' : 'f')

@@ -86,9 +86,10 @@ export class SimPostgres {
     this.start()
   }
 
-  /** A commit that a standby may have come to. */
-  pickEarlier(): Commit {
-    return this.#history[Math.max(0, this.#history.length - 1 - this.runtime.between(0, 12))]!
+  /** A commit that a standby may have come to, of those for which `isUsable` holds. */
+  pickEarlier(isUsable: (commit: Commit) => boolean): Commit {
+    const usable = this.#history.filter(isUsable)
+    return usable[Math.max(0, usable.length - 1 - this.runtime.between(0, 12))]!
   }
 
   isHeld(lock: string): boolean {
@@ -213,9 +214,9 @@ export class SimSession implements PostgresClient {
   async query({ text, values = [] }: PostgresQuery): Promise<PostgresResult> {
     await this.#travel()
     const results: PostgresResult[] = []
-    for (const part of text.split(';\n')) {
+    for (const statement of parseStatements(text)) {
       try {
-        results.push(await this.#run(part.replace(/\s+/g, ' ').trim(), values))
+        results.push(await this.#run(statement, values))
       } catch (error) {
         this.#isFailed = true
         throw error
@@ -248,22 +249,22 @@ export class SimSession implements PostgresClient {
     if (this.#isEnded) throw lost()
   }
 
-  async #run(text: string, values: unknown[]): Promise<PostgresResult> {
-    if (text === 'COMMIT' || text === 'ROLLBACK') {
+  async #run({ text, kind }: Statement, values: unknown[]): Promise<PostgresResult> {
+    if (kind === 'end') {
       const isMade = text === 'COMMIT' && !this.#isFailed
       if (isMade) this.#server.commit(this)
       this.#rollback()
       return { rows: [], rowCount: 0, command: isMade ? 'COMMIT' : 'ROLLBACK' }
     }
     if (this.#isFailed) throw Object.assign(new Error('current transaction is aborted'), { code: '25P02' })
-    if (/^(BEGIN|SET LOCAL|SELECT set_config)/.test(text)) return answer([])
-    if (/^SELECT pg_advisory_xact_lock/.test(text)) {
+    if (kind === 'begin') return answer([])
+    if (kind === 'lock') {
       await this.#server.acquire(this, logLock)
       return answer([])
     }
-    if (/lock_recorded/.test(text)) return answer(await this.#lockRecorded(JSON.parse(values[0] as string)))
-    if (/record_changes/.test(text)) return answer(this.#recordChanges(JSON.parse(values[0] as string)))
-    if (isWrite(text)) {
+    if (kind === 'lock recorded') return answer(await this.#lockRecorded(JSON.parse(values[0] as string)))
+    if (kind === 'record') return answer(this.#recordChanges(JSON.parse(values[0] as string)))
+    if (kind === 'write') {
       if (!this.locks.has(logLock)) throw new Error(`written without the lock: ${text}`)
       this.working ??= copyTables(this.#server.last.tables)
     }
@@ -318,6 +319,34 @@ export class SimSession implements PostgresClient {
     this.#xid = undefined
     this.#server.release(this)
   }
+}
+
+interface Statement {
+  /** In one line. */
+  readonly text: string
+  readonly kind: 'end' | 'begin' | 'lock' | 'lock recorded' | 'record' | 'write' | 'read'
+}
+
+/** By the text of a query: the same few come again and again. */
+const parsed = new Map<string, readonly Statement[]>()
+
+function parseStatements(query: string): readonly Statement[] {
+  let statements = parsed.get(query)
+  if (statements === undefined) {
+    const texts = query.split(';\n').map(part => part.replace(/\s+/g, ' ').trim())
+    statements = texts.map(text => ({ text, kind: kindOf(text) }))
+    parsed.set(query, statements)
+  }
+  return statements
+}
+
+function kindOf(text: string): Statement['kind'] {
+  if (text === 'COMMIT' || text === 'ROLLBACK') return 'end'
+  if (/^(BEGIN|SET LOCAL|SELECT set_config)/.test(text)) return 'begin'
+  if (/^SELECT pg_advisory_xact_lock/.test(text)) return 'lock'
+  if (/lock_recorded/.test(text)) return 'lock recorded'
+  if (/record_changes/.test(text)) return 'record'
+  return isWrite(text) ? 'write' : 'read'
 }
 
 interface RecordChanges {

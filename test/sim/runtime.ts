@@ -35,6 +35,8 @@ interface Timer {
 }
 
 const realSetImmediate = setImmediate
+/** One for all: to make one costs more than what it ends. */
+const tookTooLong = new DOMException('It took too long.', 'TimeoutError')
 
 /** Makes numbers in [0, 1) from a seed (mulberry32). */
 export function createRandomNumbers(seed: number): () => number {
@@ -145,7 +147,7 @@ function replaceGlobals({ schedule, cancel, now, random }: Replacements): () => 
   }
   const timeoutSignal = (delayMs: number): AbortSignal => {
     const controller = new AbortController()
-    schedule(() => controller.abort(new DOMException('It took too long.', 'TimeoutError')), delayMs)
+    schedule(() => controller.abort(tookTooLong), delayMs)
     return controller.signal
   }
   const undo = [

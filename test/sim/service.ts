@@ -3,6 +3,7 @@
  * on a log in memory whose images stand for the disk.
  */
 import { createMemoryLog, type MemoryLog, type MemoryLogImage } from '../../src/log/memory.ts'
+import type { Exchange, Reply } from '../../src/service/http/exchange.ts'
 import { defineResource } from '../../src/service/resource.ts'
 import { openService, type Service } from '../../src/service/service.ts'
 import type { SimBroker, SimConnection } from './broker.ts'
@@ -83,8 +84,8 @@ export class SimService {
     this.isUp = true
   }
 
-  fetch(request: Request): Promise<Response> {
-    return this.#service!.fetch(request)
+  handle(exchange: Exchange): Promise<Reply> {
+    return this.#service!.handle(exchange)
   }
 
   transaction(...args: Parameters<Service['transaction']>): ReturnType<Service['transaction']> {
