@@ -9,7 +9,7 @@
 const maxRanges = 32
 const tagPattern = /^[A-Za-z]{2,8}(-[A-Za-z0-9]{1,8}){0,7}$/
 const rangePattern =
-  /^\s*(\*|[A-Za-z]{1,8}(?:-[A-Za-z0-9]{1,8})*)\s*(?:;\s*[qQ]\s*=\s*(0(?:\.\d{0,3})?|1(?:\.0{0,3})?)\s*)?$/
+  /^\s*(\*|[A-Za-z]{1,8}(?:-[A-Za-z0-9]{1,8}){0,15})\s*(?:;\s*[qQ]\s*=\s*(0(?:\.\d{0,3})?|1(?:\.0{0,3})?)\s*)?$/
 
 /** Can it be the tag of a language, such as `en` or `zh-Hant`? Only its form is looked at (RFC 5646 §2.1). */
 export function isLanguageTag(text: string): boolean {

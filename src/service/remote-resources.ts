@@ -49,6 +49,9 @@ const batchChars = 4_000
 /** Requests that run at once for one read. */
 const maxConcurrent = 8
 
+/** For so long a list that could not give items by their ids is not asked for them again: it may be another release by then. */
+const singleOnlyMs = 60_000
+
 /** What one read has in common. */
 interface Reading {
   readonly collection: Required<RemoteCollection>
@@ -60,11 +63,15 @@ interface Reading {
 }
 
 /** `closing` ends what waits. A collection that cannot be read is told to `onError`, once until it can be read again. */
-export function createRemoteResources(closing: AbortSignal, onError: ReportError): RemoteResources {
+export function createRemoteResources(
+  closing: AbortSignal,
+  onError: ReportError,
+  now: () => number = () => performance.now(),
+): RemoteResources {
   const cache = new RemoteCache()
   const share = createShare()
-  /** Collections whose list cannot give items by their ids. */
-  const singleOnly = new Set<string>()
+  /** Collections whose list cannot give items by their ids, and until when that is believed. */
+  const singleOnly = new Map<string, number>()
   const failing = new Set<string>()
 
   async function get({ collection, acceptLanguage, signal }: Reading, url: string): Promise<RemoteAnswer> {
@@ -86,7 +93,7 @@ export function createRemoteResources(closing: AbortSignal, onError: ReportError
     const items = answer.status === 200 ? parseAnswer(answer.text) : undefined
     // Who does not know the parameter may pass it over, and answer with anything; who sends a marker does not.
     if (answer.marker === undefined || !Array.isArray(items)) {
-      singleOnly.add(collection.url)
+      singleOnly.set(collection.url, now() + singleOnlyMs)
       return
     }
     for (const state of items) {
@@ -140,7 +147,8 @@ export function createRemoteResources(closing: AbortSignal, onError: ReportError
       const isTogether = ids.length > 1 || ids.some(hasSlash)
       const batches = isTogether ? cutBatches(ids.filter(id => tryEncodeSegment(id) !== undefined)) : []
       await inTurns(batches, async batch => {
-        if (!singleOnly.has(collection.url)) await attempt(batch, () => readBatch(reading, batch))
+        if (now() >= (singleOnly.get(collection.url) ?? 0))
+          await attempt(batch, () => readBatch(reading, batch))
       })
       const left = ids.filter(id => !finds.has(id))
       await inTurns(left, id => attempt([id], () => readOne(reading, id)))

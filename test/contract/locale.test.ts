@@ -28,3 +28,8 @@ test('a tag of a language has subtags of letters and digits', () => {
   for (const text of ['', '*', 'e', 'en-', '-en', 'en_US', 'en-GB ', 'en\n', '42', 'abcdefghi', '__proto__'])
     assert.ok(!isLanguageTag(text), text)
 })
+
+test('a range that is longer than any language is no range, so that looking it up costs nothing', () => {
+  assert.deepEqual(parseLanguageRanges(`en${'-a'.repeat(8_000)}, fr;q=0.1`), ['fr'])
+  assert.equal(parseLanguageRanges(`en${'-a'.repeat(15)}`).length, 1)
+})

@@ -6,6 +6,7 @@ import { test } from 'node:test'
 import { isLockstepError, parseMarker } from '../../src/contract/index.ts'
 import { createNodeListener } from '../../src/service/http/node.ts'
 import type { ReferenceOptions } from '../../src/service/reference.ts'
+import { createRemoteResources } from '../../src/service/remote-resources.ts'
 import { defineResource, type Resource } from '../../src/service/resource.ts'
 import { type Answer, assertProblem, openTestService, type TestService } from '../support/service.ts'
 
@@ -429,6 +430,48 @@ test('10.11 a stream of the same name with another history cannot be in the same
   const { json } = await api.ask('GET', '/projects/atlas?embed=owner,members')
   assert.deepEqual(json._embedded, { owner: annWhole, members: [null, null] })
   assert.equal(json._problems[0].code, 'api-refused')
+})
+
+test('5.2 what would make the marker longer than a marker may be is left out', async () => {
+  const streams = Array.from({ length: 32 }, (_, index) => `users${index}:k3f9:1`).join(',')
+  await using other = await serve((_request, response) => {
+    response.setHeader('lockstep-marker', streams).end('{"id":"ann"}')
+  })
+  await using api = await openProjects({ owner: other.url })
+  const { json, headers } = await api.ask('GET', '/projects/atlas?embed=owner')
+  assert.equal(json._embedded.owner, null)
+  assert.equal(json._problems[0].code, 'api-refused')
+  assert.equal(parseMarker(headers.get('lockstep-marker')!).length, 1)
+})
+
+test('10.12 a list that could not give single items once is asked for them again after a while', async () => {
+  let isStarting = true
+  await using other = await serve((request, response) => {
+    if (isStarting) return response.writeHead(404).end()
+    const ids = new URL(request.url!, 'http://x').searchParams.get('id:in')?.split(',')
+    response.setHeader('lockstep-marker', 'users:k3f9:1')
+    return response.end(JSON.stringify(ids?.map(id => ({ id })) ?? { id: request.url!.split('/').at(-1) }))
+  })
+  let now = 0
+  const { read } = createRemoteResources(
+    new AbortController().signal,
+    () => {},
+    () => now,
+  )
+  const collection = { url: other.url, timeoutMs: 20_000, headers: () => ({}) }
+  await read(collection, ['ann', 'bob'], '*')
+  isStarting = false
+  for (const [atMs, requests] of [
+    [59_000, 2],
+    [60_000, 1],
+    [61_000, 1],
+  ] as const) {
+    now = atMs
+    other.log.length = 0
+    const finds = await read(collection, ['ann', 'bob'], '*')
+    assert.ok([...finds.values()].every(find => 'state' in find))
+    assert.equal(other.log.length, requests)
+  }
 })
 
 test('10.11 a stream that begins anew between two reads is read again from the start', async () => {

@@ -12,6 +12,7 @@ import {
   type JsonObject,
   LockstepError,
   type Marker,
+  maxMarkerStreams,
   minimumMarker,
   readMember,
   selectFields,
@@ -147,8 +148,11 @@ function takeRemote(
   const found = new Map<string, Found>()
   for (const [id, find] of finds) {
     const both = find.marker === undefined ? marker : minimumMarker([marker, find.marker])
-    if (both === undefined) {
-      const detail = 'Its stream has another epoch there than the rest of this response.'
+    if (both === undefined || both.length > maxMarkerStreams) {
+      const detail =
+        both === undefined
+          ? 'Its stream has another epoch there than the rest of this response.'
+          : `The marker of this response would name over ${maxMarkerStreams} streams.`
       found.set(id, { miss: missOf('api-refused', detail) })
       continue
     }
