@@ -1,5 +1,8 @@
 /** Mirrors an application whose routes exist already, in whatever framework they are written, with a few lines. */
 export type { ReadAll, ReadOne } from './application.ts'
+export { createFastifyPlugin, type FastifyInstance, type FastifyPlugin } from './fastify.ts'
+export { createHonoMiddleware, createMirroredFetch, type HonoContext, type HonoMiddleware } from './fetch.ts'
+export { createKoaMiddleware, type KoaContext, type KoaMiddleware } from './koa.ts'
 export type { Listener } from './local-fetch.ts'
 export type { Amendment, Meeting, MetAnswer, MetRequest } from './meeting.ts'
 export { type Mirror, openMirror } from './mirror.ts'
