@@ -60,11 +60,8 @@ export async function openAccess(settings: AccessSettings, options: AccessOption
   const { folder = '.', now = Date.now } = options
   const onError = createErrorReport(options.onError)
   const fileOf = (name: string): string => (isAbsolute(name) ? name : join(folder, name))
-  const { keys, counting, audienceKeyFile } = settings
-  const signAudience =
-    audienceKeyFile === undefined
-      ? undefined
-      : createAudienceSigner(await readSecret(fileOf(audienceKeyFile)), now)
+  const { keys, counting } = settings
+  const signAudience = await openAudienceSigner(settings, options)
   const pepper = keys?.pepperFile === undefined ? undefined : await readSecret(fileOf(keys.pepperFile))
   const ring = keys && (await openKeyRing({ file: fileOf(keys.file), pepper, onError, now }))
   const issuers = settings.issuers.map(issuer =>
@@ -75,14 +72,23 @@ export async function openAccess(settings: AccessSettings, options: AccessOption
   return new Access(settings, { ring, tokens, counter, signAudience, onError, now })
 }
 
+/** What signs for services as whom they are asked; `undefined` where the configuration has no key for it. Errors: `invalid-option`. */
+export async function openAudienceSigner(
+  { audienceKeyFile: file }: AccessSettings,
+  { folder = '.', now = Date.now }: AccessOptions = {},
+): Promise<SignAudience | undefined> {
+  if (file === undefined) return undefined
+  return createAudienceSigner(await readSecret(isAbsolute(file) ? file : join(folder, file)), now)
+}
+
 async function openCounter(
   { kind, url }: AccessSettings['counting'],
   onError: ReportError,
   now: () => number,
 ): Promise<Counter> {
   if (kind === 'memory') return createMemoryCounter(now)
-  const { openSharedCounter } = await import('./shared-counter.ts')
-  return await openSharedCounter({ kind, url, onError, now })
+  const { openJointCounter } = await import('./joint-counter.ts')
+  return await openJointCounter({ kind, url, onError, now })
 }
 
 async function readSecret(file: string): Promise<string> {

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { perSecond } from '../../../src/gateway/access/rate.ts'
-import { openSharedCounter } from '../../../src/gateway/access/shared-counter.ts'
+import { openJointCounter } from '../../../src/gateway/access/joint-counter.ts'
 import { skipWithoutPostgres, startPostgres } from '../../support/postgres.ts'
 
 test('two gateways count together in PostgreSQL, and each for itself while it is down', {
@@ -11,7 +11,7 @@ test('two gateways count together in PostgreSQL, and each for itself while it is
   await using postgres = await startPostgres()
   const errors: unknown[] = []
   const open = () =>
-    openSharedCounter({
+    openJointCounter({
       kind: 'postgres',
       url: postgres.url(),
       onError: error => errors.push(error),
@@ -36,7 +36,7 @@ test('two gateways count together in PostgreSQL, and each for itself while it is
 
 test('a store that cannot be reached at first is told, and the gateway counts by itself', async () => {
   const errors: unknown[] = []
-  const counter = await openSharedCounter({
+  const counter = await openJointCounter({
     kind: 'redis',
     url: 'redis://127.0.0.1:9',
     onError: error => errors.push(error),

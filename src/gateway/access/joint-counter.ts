@@ -9,7 +9,7 @@ import { LockstepError, quote, type ReportError } from '../../contract/index.ts'
 import { type Counter, createMemoryCounter } from './counter.ts'
 import type { Policy, Taken } from './rate.ts'
 
-export interface SharedCounterOptions {
+export interface JointCounterOptions {
   readonly kind: 'redis' | 'postgres'
   readonly url: string
   readonly onError: ReportError
@@ -30,7 +30,7 @@ const connectWithinMs = 5_000
 const tellEveryMs = 30_000
 
 /** Errors: `missing-dependency`. */
-export async function openSharedCounter(options: SharedCounterOptions): Promise<Counter> {
+export async function openJointCounter(options: JointCounterOptions): Promise<Counter> {
   const { onError, now, waitMs = 500 } = options
   const store = await (options.kind === 'redis' ? openRedis(options) : openPostgres(options))
   await store.ready().catch(error => onError(error, { stage: 'counting' }))
@@ -98,7 +98,7 @@ function settingsOf({ name, quota, windowMs }: Policy): {
   return { keyPrefix: `lockstep:${name}:${quota}:${duration}`, points: quota, duration }
 }
 
-async function openRedis({ url, onError }: SharedCounterOptions): Promise<Store> {
+async function openRedis({ url, onError }: JointCounterOptions): Promise<Store> {
   const { RateLimiterRedis } = await load('rate-limiter-flexible', () => import('rate-limiter-flexible'))
   const { Redis } = await load('ioredis', () => import('ioredis'))
   const client = new Redis(url, {
@@ -129,7 +129,7 @@ const createTable = `
   CREATE TABLE IF NOT EXISTS lockstep_counter (key varchar(255) PRIMARY KEY, points integer NOT NULL DEFAULT 0, expire bigint);
   COMMIT`
 
-async function openPostgres({ url, onError }: SharedCounterOptions): Promise<Store> {
+async function openPostgres({ url, onError }: JointCounterOptions): Promise<Store> {
   const { RateLimiterPostgres } = await load('rate-limiter-flexible', () => import('rate-limiter-flexible'))
   const { default: pg } = await load('pg', () => import('pg'))
   const pool = new pg.Pool({ connectionString: url, max: 8, connectionTimeoutMillis: connectWithinMs })
