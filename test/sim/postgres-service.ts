@@ -33,6 +33,8 @@ interface RecordedState {
 }
 
 const instanceCount = 2
+/** Longer than unless set otherwise: what an instance has not seen yet lasts longer, and the simulation less long. */
+const pollMs = 80
 
 export class SimPostgresService extends SimService {
   override readonly mayFail = true
@@ -147,7 +149,7 @@ export class SimPostgresService extends SimService {
       if (this.boot !== boot) return
       const pool = this.#database.createPool()
       try {
-        const log = await openPostgresLog({ pool, onError: this.#onError })
+        const log = await openPostgresLog({ pool, pollMs, onError: this.#onError })
         await log.ensureStreams(streams)
         this.#attach()
         const connection = this.#broker.connect()
