@@ -23,6 +23,7 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
   check: ['contract', 'broker'],
   /** It observes as the sidecar does, in the application's own process. */
   middleware: ['contract', 'broker', 'log', 'service', 'sidecar'],
+  topics: ['contract', 'broker'],
   /** Imports the others as users do, by the package's name. */
   cli: [],
 }

@@ -18,6 +18,7 @@ const commands: Readonly<Record<string, () => Promise<(program: Command) => void
   docs: async () => (await import('./docs.ts')).declareDocs,
   keys: async () => (await import('./keys.ts')).declareKeys,
   gateway: async () => (await import('./gateway.ts')).declareGateway,
+  topics: async () => (await import('./topics.ts')).declareTopics,
   mirror: async () => (await import('./mirror.ts')).declareMirror,
 }
 

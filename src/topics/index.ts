@@ -1,0 +1,4 @@
+/** Topics: the REST view of any MQTT topic, and writing resources over MQTT. */
+export type { TopicAccess, TopicRights } from './rights.ts'
+export { mountTopics, openTopics, type Topics } from './topics.ts'
+export type { TopicsLimits, TopicsOptions } from './topics-options.ts'

@@ -1,0 +1,71 @@
+/**
+ * The port to where the last values of topics are kept, and the one that keeps them in memory.
+ *
+ * It decides nothing: which value is the last one is decided by who writes it.
+ */
+import { LockstepError, matchesTopicFilter, quote } from '../contract/index.ts'
+import type { TopicValue } from './value.ts'
+
+export interface ListedValue extends TopicValue {
+  readonly topic: string
+}
+
+export interface ListRange {
+  readonly filter: string
+  /** Lists what comes behind this topic. */
+  readonly after: string
+  readonly limit: number
+}
+
+export interface LastValues {
+  /** Missing where the topic has none. */
+  read(topic: string): TopicValue | undefined
+  /** Keeps it, or forgets the topic. Errors: `overloaded` where there are too many topics, those of the file. */
+  write(topic: string, value: TopicValue | undefined): void
+  /** In the order of UTF-8. */
+  list(range: ListRange): readonly ListedValue[]
+  /** Resolves when all that was written before is as durable as it gets. */
+  flush(): Promise<void>
+  /** Idempotent. */
+  close(): Promise<void>
+}
+
+/** Keeps them until the process ends. */
+export function createMemoryLastValues(maxTopics: number): LastValues {
+  const values = new Map<string, TopicValue>()
+  let sorted: string[] | undefined
+  return {
+    read: topic => values.get(topic),
+    write(topic, value) {
+      const isKnown = values.has(topic)
+      if (value === undefined) values.delete(topic)
+      else if (isKnown || values.size < maxTopics) values.set(topic, value)
+      else throw tooManyTopics(topic, maxTopics)
+      if (isKnown === (value === undefined)) sorted = undefined
+    },
+    list({ filter, after, limit }) {
+      sorted ??= [...values.keys()].sort(compareTopics)
+      const found: ListedValue[] = []
+      for (const topic of sorted) {
+        if (found.length === limit) break
+        if (compareTopics(topic, after) <= 0 || !matchesTopicFilter(filter, topic)) continue
+        found.push({ topic, ...values.get(topic)! })
+      }
+      return found
+    },
+    flush: async () => {},
+    close: async () => {},
+  }
+}
+
+/** As SQLite and brokers compare: by bytes. */
+export function compareTopics(one: string, other: string): number {
+  return Buffer.compare(Buffer.from(one), Buffer.from(other))
+}
+
+export function tooManyTopics(topic: string, maxTopics: number): LockstepError {
+  return new LockstepError(
+    'overloaded',
+    `The value of ${quote(topic)} is not kept: there are ${maxTopics} topics with a value. Narrow the filters, or raise limits.maxTopics.`,
+  )
+}
