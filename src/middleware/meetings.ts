@@ -168,11 +168,12 @@ class WriteMeeting implements Meeting {
   readonly isHeld = true
   readonly #meetings: Meetings
   readonly #write: ClientWrite
-  readonly #held: readonly string[]
+  #held: readonly string[]
   readonly #cause: string
   /** The resource whose writing was told to the doubts. */
   #begun: string | undefined
-  #isEnded = false
+  #isLeft = false
+  #isAnswered = false
 
   constructor(meetings: Meetings, request: MetRequest, write: ClientWrite) {
     this.#meetings = meetings
@@ -210,20 +211,25 @@ class WriteMeeting implements Meeting {
   }
 
   #end(given: AnyEnd): Amendment | Promise<Amendment> {
-    if (this.#isEnded) return unamended
-    this.#isEnded = true
+    // A handler may go on after its client has left, and may even answer then.
+    if (this.#isAnswered || (given.status === undefined && this.#isLeft)) return unamended
+    this.#isLeft = true
+    this.#isAnswered = given.status !== undefined
     const { table, doubts, journal } = this.#meetings.options
     const outcome = this.#outcomeOf(given)
     const how = judgeEnd(outcome)
     if (how === 'refused') {
       if (this.#begun !== undefined) doubts.end(this.#begun, how, {}, performance.now())
       journal.release(this.#held)
+      this.#held = []
       return unamended
     }
     const paths = listDoubts(table, this.#write, outcome)
     const shown = how === 'answered' ? this.#findShown(paths, given) : undefined
-    const seen = shown === undefined ? this.#look(paths, how) : this.#take(shown)
-    return this.#amendWhenSeen(paths, given, seen)
+    const seen = shown === undefined ? this.#look(paths, how, this.#begun) : this.#take(shown)
+    this.#begun = undefined
+    // What is uncertain is looked at several times, the last time much later.
+    return how === 'uncertain' ? unamended : this.#amendWhenSeen(paths, given, seen)
   }
 
   #outcomeOf({ status, header, body, requestBody }: AnyEnd): Parameters<typeof listDoubts>[2] {
@@ -265,35 +271,40 @@ class WriteMeeting implements Meeting {
 
   /** Records it while this write still counts as under way, so that no look comes between. */
   async #take({ path, state }: Shown): Promise<void> {
-    const { doubts, shadow, journal, observer } = this.#meetings.options
+    const { doubts, shadow, journal, observer, report } = this.#meetings.options
     if (this.#begun === undefined) doubts.begin(path, performance.now())
+    let isTaken = false
     const createdBy = this.#write.method === 'PUT' ? ('PUT' as const) : ('POST' as const)
     const isNew = this.#write.target!.kind === 'collection'
     try {
-      // What is made anew and is there already was seen by somebody later.
-      const before = isNew ? await shadow.log.readResource(path) : undefined
-      const isTaken =
-        before !== undefined && (before.resource.stateText !== undefined || before.resource.deleted)
-      if (isTaken || (isNew && !doubts.isAlone(path))) throw undefined
-      await shadow.record({ path, state, createdBy, cause: this.#cause })
-      doubts.end(path, 'refused', {}, performance.now())
-      journal.release(this.#held)
-      observer.pump()
+      // What is made anew, and is there already or was, has been seen by somebody later.
+      const before = isNew ? (await shadow.log.readResource(path)).resource : undefined
+      const isFirst = before === undefined || (before.stateText === undefined && !before.deleted)
+      if (isFirst && (!isNew || doubts.isAlone(path))) {
+        await shadow.record({ path, state, createdBy, cause: this.#cause })
+        isTaken = true
+      }
     } catch (error) {
-      if (error !== undefined) this.#meetings.options.report(error, { stage: 'observation' })
-      await this.#look([path], 'answered', path)
+      report(error, { stage: 'observation' })
     }
+    if (!isTaken) return await this.#look([path], 'answered', path)
+    doubts.end(path, 'refused', {}, performance.now())
+    journal.release(this.#held)
+    this.#held = []
+    observer.pump()
   }
 
   /** Has the paths looked at; resolves when all of them were seen. */
-  #look(paths: readonly string[], how: 'answered' | 'uncertain', begun = this.#begun): Promise<void> {
+  #look(paths: readonly string[], how: 'answered' | 'uncertain', begun: string | undefined): Promise<void> {
     const { doubts, journal, observer, isShared } = this.#meetings.options
     const { promise, resolve } = Promise.withResolvers<void>()
     const nowMs = performance.now()
+    const held = this.#held
+    this.#held = []
     let left = paths.length
     const done = (): void => {
       if (--left > 0) return
-      journal.release(this.#held)
+      journal.release(held)
       resolve()
     }
     for (const path of paths) {

@@ -243,6 +243,7 @@ for (const name of Object.keys(frameworks)) {
     const init = { method: 'POST', body: '{"name":"Ann"}', headers: { 'content-type': 'application/json' } }
     const failed = await ask(new Request('http://localhost/people/ann/fail', init))
     assert.equal(failed.status, 500)
+    await mirror.look('/people/ann')
     const page = await ask(new Request('http://localhost/_mirror/people/ann'))
     assert.deepEqual(await page.json(), { id: 'ann', name: 'Ann' })
   })
