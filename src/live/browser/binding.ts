@@ -7,6 +7,7 @@
  */
 import type { Json, JsonObject } from '../../contract/index.ts'
 import { LiveError } from './live-error.ts'
+import { canonicalPath } from './path-around.ts'
 
 export interface Binding {
   /** The attribute that is set; `''` is the element's text. */
@@ -16,7 +17,7 @@ export interface Binding {
   readonly tokens: readonly string[]
 }
 
-const form = /^(?:([A-Za-z][\w.:-]*)=)?((?:\/[\w%-]+)*)#((?:\/.*)?)$/
+const form = /^(?:([A-Za-z][\w.:-]*)=)?(\/[^#]*)?#((?:\/.*)?)$/
 /** What a browser would run, or take as markup or style: never set from a resource. */
 const forbiddenName = /^(on.*|srcdoc|style)$/i
 
@@ -28,10 +29,12 @@ export function parseBindings(text: string, base = ''): readonly Binding[] {
 function parseBinding(part: string, base: string): Binding {
   const [, name = '', path, pointer] = form.exec(part) ?? []
   if (pointer === undefined || !(path || base) || forbiddenName.test(name)) {
-    const text = `data-live=${JSON.stringify(part)} cannot be used: write "/users/johndoe#/name" or "title=/users/johndoe#/name".`
-    throw new LiveError('invalid-option', text)
+    throw new LiveError(
+      'invalid-option',
+      `data-live="${part}" cannot be used: write "title=/users/johndoe#/name".`,
+    )
   }
-  return { name, path: path || base, tokens: parsePointer(pointer) }
+  return { name, path: canonicalPath(path || base), tokens: parsePointer(pointer) }
 }
 
 function parsePointer(pointer: string): readonly string[] {
@@ -57,6 +60,5 @@ export function lookUp(state: Json | undefined, tokens: readonly string[]): Json
 
 /** How a value is read by people: texts and numbers as they are, nothing for null, JSON for what has members. */
 export function formatValue(value: Json | undefined): string {
-  if (value === undefined || value === null) return ''
-  return typeof value === 'object' ? JSON.stringify(value) : String(value)
+  return typeof value === 'object' && value ? JSON.stringify(value) : `${value ?? ''}`
 }

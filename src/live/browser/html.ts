@@ -38,7 +38,7 @@ export function html(strings: TemplateStringsArray, ...values: readonly HtmlValu
   return new Html(text)
 }
 
-const urlAttribute = new RegExp(`\\s(?:${urlNames})\\s*=\\s*["']?$`, 'i')
+const urlAttribute = new RegExp(`\\s(?:${urlNames})\\s*=\\s*["']?\\s*$`, 'i')
 
 function toMarkup(value: HtmlValue): string {
   if (value === null || value === undefined || value === false) return ''

@@ -41,7 +41,7 @@ export interface LivePage extends States {
   readonly status: LiveStatus
   /** What the page holds, as a marker. */
   readonly marker: string
-  /** Fetches the page's baselines anew, now. Errors: `api-unreachable`, `api-refused`, `position-ahead`. */
+  /** Fetches the page's baselines anew, now. Errors: `api-unreachable`, `api-refused`, `position-ahead`, `closed`. */
   refresh(): Promise<void>
   /** Ends it for good; the page stays as it is. */
   close(): void
@@ -73,6 +73,8 @@ class Page implements LivePage {
   #session!: PageSession
   #lease: Lease | undefined
   #refresher: Refresher | undefined
+  /** Why the bridge, or the lack of access, asks for a refresh since the last welcome. */
+  #wanted = ''
   #changes = 0
   /** When the page was last known to be right; it was made so. */
   #rightAt = performance.timeOrigin
@@ -121,7 +123,6 @@ class Page implements LivePage {
   close(): void {
     this.#ended.abort()
     this.#lease?.stop()
-    this.#refresher?.stop()
     this.#connection.dispatch({ type: 'end' })
   }
 
@@ -159,6 +160,11 @@ class Page implements LivePage {
     if (this.status.name === 'live') this.#rightAt = Date.now()
     if (type === 'ping') this.#connection.send({ type: 'pong' })
     if (type === 'welcome' || type === 'ticket') this.#lease?.extend(leaseMs, ticket)
+    if (type === 'welcome') {
+      // What was said of an earlier hello, also on its way since then, counts no more.
+      this.#wanted = ''
+      this.#refresher?.withdraw()
+    }
     if (deadAfterMs) this.#connection.silenceMs = deadAfterMs
     const news = this.#session.take(frame as SessionFrame)
     if (news === 'lost') throw new LiveError('position-gone', `Changes after ${this.marker} were left out.`)
@@ -198,12 +204,17 @@ class Page implements LivePage {
   }
 
   #wantRefresh(reason: string): void {
-    this.#run('refresh', async () => (await this.#loadRefresher()).request(reason))
+    this.#wanted = reason
+    this.#run('refresh', async () => {
+      const refresher = await this.#loadRefresher()
+      if (this.#wanted) refresher.request(this.#wanted)
+    })
   }
 
   async #loadRefresher(): Promise<Refresher> {
     const { Refresher } = await import('./refresh.ts')
     this.#refresher ??= new Refresher({
+      ended: this.#ended.signal,
       views: this.#options.views,
       marker: () => this.marker,
       pause: () => this.#session.interrupt(),

@@ -6,6 +6,7 @@
  * `state`. PROTOCOL.md §9.9.
  */
 import type { ChangeMessage, Json, JsonObject } from '../../contract/index.ts'
+import { canonicalPath } from './path-around.ts'
 
 /** A change as the page sees it. */
 export interface LiveChange {
@@ -27,7 +28,10 @@ export interface LiveChange {
 /** What the page shows of resources when it begins, by path; a state only where the page asked for it. */
 export type Held = Readonly<Record<string, { readonly version: number; readonly state?: JsonObject }>>
 
-/** What views read: the same on the server and in the browser. The type of a state is what the reader says it is. */
+/**
+ * What views read: the same on the server and in the browser. The type of a state is what the reader says it is. In a path an id stands as
+ * `encodeURIComponent` makes it, or as messages write it.
+ */
 export interface States {
   /** The state of a resource; `undefined` where there is none, or none is held. */
   get<State extends object = JsonObject>(path: string): State | undefined
@@ -55,11 +59,12 @@ export class PageCopy implements States {
   }
 
   get<State extends object = JsonObject>(path: string): State | undefined {
-    return this.entries.get(path)?.state as State | undefined
+    return this.entries.get(canonicalPath(path))?.state as State | undefined
   }
 
   list<State extends object = JsonObject>(path: string): readonly State[] {
-    const found = [...this.entries].filter(([other, { state }]) => state && parentPath(other) === path)
+    const parent = canonicalPath(path)
+    const found = [...this.entries].filter(([other, { state }]) => state && parentPath(other) === parent)
     return found.sort(([a], [b]) => (a < b ? -1 : 1)).map(([, { state }]) => state as State)
   }
 

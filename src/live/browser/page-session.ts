@@ -73,6 +73,8 @@ export class PageSession {
   /** Takes a frame, of the session's or another type; gives what is news in it. */
   take(frame: SessionFrame): News {
     if (frame.type === 'welcome') {
+      // Of two hellos on one connection the second begins anew, whatever the first was told.
+      this.interrupt()
       this.#isWelcome = true
       return []
     }

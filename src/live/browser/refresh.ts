@@ -13,6 +13,8 @@ import type { Views } from './views.ts'
 
 /** The page as the refresher knows it. */
 export interface RefreshedPage {
+  /** The page is kept live no more: nothing of it is touched from then on. */
+  readonly ended: AbortSignal
   readonly views: Views | undefined
   /** What the page holds, as a marker. */
   marker(): string
@@ -40,16 +42,28 @@ export class Refresher {
 
   constructor(page: RefreshedPage) {
     this.#page = page
+    page.ended.addEventListener('abort', () => clearTimeout(this.#timer))
   }
 
   /** Wants a refresh, as soon as the pace allows it. */
   request(reason: string): void {
+    const { ended } = this.#page
+    if (ended.aborted) return
     this.reason ||= reason
     if (!this.isRunning) {
-      const refresh = (): Promise<void> => this.refresh().catch(error => this.#page.fail(error))
+      const refresh = (): Promise<unknown> =>
+        this.refresh().catch(error => ended.aborted || this.#page.fail(error))
       this.#timer ??= setTimeout(refresh, refreshWaitMs(this.#pace, reason, Date.now(), Math.random()))
     }
     this.#page.update()
+  }
+
+  /** Nothing wants it any more, as far as it has not begun. */
+  withdraw(): void {
+    if (this.isRunning) return
+    clearTimeout(this.#timer)
+    this.#timer = undefined
+    this.reason = ''
   }
 
   /** The page is live: the last refresh helped. */
@@ -57,15 +71,13 @@ export class Refresher {
     this.#pace = { ...this.#pace, count: Math.min(1, this.#pace.count) }
   }
 
-  stop(): void {
+  /** Refreshes now. Errors: `api-unreachable`, `api-refused`, `position-ahead`, `closed`. */
+  async refresh(): Promise<void> {
+    const { ended } = this.#page
+    if (ended.aborted) throw new LiveError('closed', 'The page is kept live no more.')
+    if (this.isRunning) return
     clearTimeout(this.#timer)
     this.#timer = undefined
-  }
-
-  /** Refreshes now. Errors: `api-unreachable`, `api-refused`, `position-ahead`. */
-  async refresh(): Promise<void> {
-    if (this.isRunning) return
-    this.stop()
     this.isRunning = true
     this.#page.pause()
     this.#page.update()
@@ -75,14 +87,14 @@ export class Refresher {
     } finally {
       this.isRunning = false
       if (this.reason) this.request(this.reason)
-      this.#page.resume()
+      if (!ended.aborted) this.#page.resume()
     }
   }
 
   async #refresh(): Promise<void> {
     this.#pace = { lastAt: Date.now(), count: this.#pace.count + 1 }
     rememberPace(this.#pace)
-    const fresh = await fetchPage(this.#pace.count)
+    const fresh = await fetchPage(this.#pace.count, this.#page.ended)
     const tag = readTag(fresh)
     // Another page has come in its place, such as one to sign in.
     if (tag === undefined) return location.reload()
@@ -120,12 +132,12 @@ export function isOlder(marker: string, held: string): boolean {
   })
 }
 
-async function fetchPage(attempt: number): Promise<Document> {
+async function fetchPage(attempt: number, ended: AbortSignal): Promise<Document> {
   const url = new URL(location.href)
   url.hash = ''
   if (attempt > 1) url.searchParams.set('_fresh', `${Math.random()}`.slice(2))
   const headers = { accept: 'text/html' }
-  const signal = AbortSignal.timeout(fetchTimeoutMs)
+  const signal = AbortSignal.any([ended, AbortSignal.timeout(fetchTimeoutMs)])
   const response = await fetch(url, { cache: 'reload', headers, signal }).catch(cause => {
     throw new LiveError('api-unreachable', 'The page could not be fetched again.', cause)
   })

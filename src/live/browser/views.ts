@@ -7,7 +7,7 @@
 import type { Html } from './html.ts'
 import { LiveError } from './live-error.ts'
 import { type Held, PageCopy, parentPath, type States } from './page-copy.ts'
-import { pathAround } from './path-around.ts'
+import { canonicalPath, pathAround } from './path-around.ts'
 import { trustMarkup } from './trusted-markup.ts'
 
 export { Html, type HtmlValue, html } from './html.ts'
@@ -57,7 +57,7 @@ export function createViews(
       pathAround(element),
     )
     function note(path: string): string {
-      paths.add(path)
+      paths.add(canonicalPath(path))
       return path
     }
     reads.set(element, paths)

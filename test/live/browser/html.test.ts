@@ -32,6 +32,7 @@ test('a URL that would run as a script becomes about:blank, however it is spelt'
     assert.equal(text(html`<a href="${url}">x</a>`), '<a href="about:blank">x</a>')
   }
   assert.doesNotMatch(text(html`<a href="${'java'}${'script:alert(1)'}">x</a>`), /href="javascript:/)
+  assert.doesNotMatch(text(html`<a href=" ${'javascript:alert(1)'}">x</a>`), /javascript:/)
   assert.doesNotMatch(text(html`<form action="${'javascript:'}alert(${1})">`), /action="javascript:/)
 })
 

@@ -358,3 +358,56 @@ function refuse(response: ServerResponse): boolean {
   response.writeHead(403, { 'content-type': 'application/problem+json' }).end('{"code":"access-denied"}')
   return true
 }
+
+test('ids that are more than letters and digits are bound, and read by views, as encodeURIComponent writes them', {
+  skip,
+}, async () => {
+  await using scene = await openScene(browser)
+  const id = "j.o'doe (2)*~!@é"
+  const path = `/people/${encodeURIComponent(id)}`
+  await scene.api.ask('PUT', path, { body: { name: 'Jo', age: 1 } })
+  scene.render.body = `<h1 data-live="${path}#/name">Jo</h1><div data-live-path="${path}"><p data-live="#/age">1</p></div>
+    <ul data-live-view="names" data-live-path="/people">{names}</ul>`
+  const tab = await scene.openTab()
+  await untilStatus(tab, 'live')
+  const patched = await scene.api.ask('PATCH', path, { body: { name: 'Joe', age: 2 } })
+  assert.equal(patched.status, 200)
+  await untilText(tab, 'h1', 'Joe')
+  await untilText(tab, 'p', '2')
+  const name = `page.get('/people/' + encodeURIComponent(${JSON.stringify(id)})).name`
+  assert.equal(await tab.evaluate(name), 'Joe')
+  assert.deepEqual(await read(tab, window => window.errors), [])
+})
+
+test('a page that was closed while it was refreshed stays as it is, and asks for nothing more', {
+  skip,
+}, async () => {
+  await using scene = await openScene(browser)
+  const asked = Promise.withResolvers<void>()
+  const answer = Promise.withResolvers<void>()
+  scene.beforeRender = async tag => {
+    if (scene.renderCount === 1) return tag.replace(/people:\w+:/, 'people:older1:')
+    asked.resolve()
+    await answer.promise
+    return undefined
+  }
+  const tab = await scene.context.newPage()
+  await tab.clock.install()
+  await tab.goto(scene.url)
+  await eventually(async () => {
+    await tab.clock.runFor(1_000)
+    return scene.renderCount === 2
+  })
+  await asked.promise
+  await tab.evaluate('page.close(); document.title = "Mine"')
+  await untilStatus(tab, 'closed')
+  answer.resolve()
+  await tab.clock.runFor(3_600_000)
+  await fetch(`${scene.url}other`)
+  await tab.clock.runFor(3_600_000)
+  assert.equal(scene.renderCount, 2)
+  assert.equal(await tab.title(), 'Mine')
+  assert.equal(await read(tab, window => window.page.marker.includes('older1')), true)
+  assert.deepEqual(await read(tab, window => window.errors), [])
+  assert.equal(await tab.evaluate('page.refresh().catch(error => error.code)'), 'closed')
+})

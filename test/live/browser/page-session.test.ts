@@ -80,6 +80,20 @@ test('of a stream that needs a refresh nothing more is taken; the others go on',
   assert.equal(session.marker, 'people:e:5,projects:f:3')
 })
 
+test('a welcome begins anew, whatever was said on the connection to the hello before', () => {
+  const session = open()
+  session.interrupt()
+  // The answers to the hello before, which were on their way.
+  session.take({ type: 'welcome' })
+  session.take({ type: 'refresh', stream: 'people', reason: 'epoch' })
+  assert.equal(session.reason, 'epoch')
+  session.take({ type: 'welcome' })
+  assert.equal(session.reason, undefined)
+  assert.deepEqual(seqs(session.take(interval(5, 6))), [6])
+  session.take({ type: 'live', stream: 'people' })
+  assert.equal(session.isLive, true)
+})
+
 test('frames of other types, of streams that are not followed, and members that are not known change nothing', () => {
   const session = open()
   session.take({ type: 'ping' } as never)
