@@ -63,9 +63,16 @@ function squeeze(text: string): string {
       .replace(/ *([=+\-*<>?:|&!,;{}()[\]]) */g, '$1')
       .replace(/(?<=[{([,;=?:&|])\n|\n(?=[})\].?:&|])/g, '')
       .replace(/ {2,}/g, ' ')
+      .replace(/,(?=[})])/g, '')
       .replace(/(?<=\d)_(?=\d)/g, '')
   })
-  return parts.join('').trimStart()
+  return shortenPrivateNames(parts.join('').trimStart())
+}
+
+/** Private names are known nowhere else, so that they may be as short as they can. */
+function shortenPrivateNames(text: string): string {
+  const names = [...new Set(text.match(/#[a-zA-Z]\w*/g))]
+  return text.replace(/#[a-zA-Z]\w*/g, name => `#_${names.indexOf(name).toString(36)}`)
 }
 
 /** Reads a source as JavaScript: of TypeScript the types are taken out, which it must allow (erasable syntax). */

@@ -86,7 +86,7 @@ export function projectsOfPerson(states: States, path: string): Html {
 }
 
 function personLink(states: States, id: string): Html {
-  const person = states.get<User>(`/users/${id}`)
+  const person = states.get<User>(`/users/${encodeURIComponent(id)}`)
   if (person === undefined) return html`<span class="person soft">${id}</span>`
   return html`<a class="person" href="/people/${encodeURIComponent(id)}">${picture(person, 24)}${person.name}</a>`
 }
