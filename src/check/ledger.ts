@@ -17,8 +17,8 @@ export interface Written {
   /** After the change; `undefined` for a deletion. */
   readonly state: JsonObject | undefined
   readonly exchange: Exchange
-  /** What the request had for `X-Request-Id`. */
-  readonly cause: string | undefined
+  /** What the answers of this version had for `X-Request-Id`: one made it, others may have changed nothing. */
+  readonly causes: readonly string[]
 }
 
 export interface Ledger {
@@ -36,7 +36,7 @@ export interface Ledger {
 
 export function createLedger(root: string): Ledger {
   const written: Written[] = []
-  const known = new Set<string>()
+  const known = new Map<string, string[]>()
   const roots = new Set<string>()
   const ours = new Set<string>()
   const doubtful = new Set<string>()
@@ -47,7 +47,7 @@ export function createLedger(root: string): Ledger {
     if (status < 200 || status > 299 || headers['idempotency-replayed'] === 'true') return undefined
     const called = canonical(exchange.target)
     if (called === undefined) return undefined
-    const cause = headers['x-request-id']
+    const causes = headers['x-request-id'] === undefined ? [] : [headers['x-request-id']]
     if (method === 'DELETE')
       return add({
         event: 'deleted',
@@ -56,19 +56,23 @@ export function createLedger(root: string): Ledger {
         endpoint: called,
         state: undefined,
         exchange,
-        cause,
+        causes,
       })
     const resource = method === 'POST' ? locate(headers['location']) : called
     const version = readVersion(exchange)
     if (resource === undefined || version === undefined || !isJsonObject(exchange.json)) return undefined
     const event = status === 201 ? 'created' : 'modified'
-    return add({ event, resource, version, endpoint: called, state: exchange.json, exchange, cause })
+    return add({ event, resource, version, endpoint: called, state: exchange.json, exchange, causes })
   }
   const add = (change: Written): Written | undefined => {
     if (change.version !== undefined) {
       const key = `${change.resource} ${change.version}`
-      if (known.has(key)) return undefined
-      known.add(key)
+      const causes = known.get(key)
+      if (causes !== undefined) {
+        causes.push(...change.causes)
+        return undefined
+      }
+      known.set(key, change.causes as string[])
     }
     if (change.event === 'created') {
       ours.add(change.resource)

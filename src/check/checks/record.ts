@@ -160,6 +160,7 @@ const maxCompared = 200
 
 async function checkCopy(context: Context, judge: Judge): Promise<void> {
   const { hearing, copies, api, ledger } = context
+  if (ledger.written.length === 0) return judge.skip('nothing was written')
   let compared = 0
   for (const [stream, copy] of copies) {
     for (const { json } of hearing?.messages ?? []) if (json !== undefined) copy.take(json)
