@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict'
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
+import { readdirSync } from 'node:fs'
 import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -200,3 +201,27 @@ test('13-gateway.ts: one route is the serviceâ€™s, the rest is the old programâ€
   assert.equal(await example.line(), '/api/v1/people people 1')
   assert.equal(await example.line(), '/ legacy 1')
 })
+
+for (const name of ['express', 'fastify', 'hono', 'koa', 'nest', 'node']) {
+  const file = readdirSync(folder).find(each => each.endsWith(`-middleware-${name}.ts`))!
+  test(`${file.slice(0, -3)}: an application that was there before is followed`, async t => {
+    const example = run(t, file, { PORT: '0', MQTT_PORT: '0', FILE: await temporaryFile(t, 'mirror.db') })
+    const [url, brokerUrl] = (await example.line()).split(' ') as [string, string?]
+    await using lockstep = await connect({
+      api: `${url}/_mirror`,
+      ...(brokerUrl === undefined ? {} : { broker: brokerUrl }),
+    })
+    const books = lockstep.follow('/books')
+    await books.ready
+    assert.deepEqual([...books.state.values()], [{ id: '1', title: 'Emma' }])
+    const created = await send('POST', `${url}/books`, { title: 'Persuasion' })
+    assert.equal(created.status, 201)
+    assert.match(created.headers.get('etag')!, /\.1"$/)
+    const changed = await send('PATCH', `${url}/books/2`, { title: 'Lady Susan' })
+    assert.equal(changed.status, 200)
+    const removed = await fetch(`${url}/books/1`, { method: 'DELETE' })
+    assert.ok(removed.ok)
+    await books.atLeast(removed.headers.get('lockstep-marker')!)
+    assert.deepEqual([...books.state.values()], [{ id: '2', title: 'Lady Susan' }])
+  })
+}

@@ -57,13 +57,13 @@ for (const answers of ['read', 'whole']) {
   test(`through kills at any moment a follower ends with what the application has (${answers})`, async t => {
     const random = createRandom(7)
     const { app, url } = await startApp(t, { ANSWERS: answers })
-    const api = await connect({ api: `${url}/_mirror`, onError: () => {} })
+    const api = await connect<{ people: Row }>({ api: `${url}/_mirror`, onError: () => {} })
     t.after(() => api.close())
     const follower = api.follow('/people')
     await follower.ready
     const shown: string[] = []
     follower.on('change', () => {
-      for (const [id, { value }] of follower.state as ReadonlyMap<string, Row>) shown.push(`${id}=${value}`)
+      for (const [id, { value }] of follower.state) shown.push(`${id}=${value}`)
     })
     const written = new Set<string>()
     let count = 0
@@ -94,9 +94,7 @@ for (const answers of ['read', 'whole']) {
     await follower.atLeast(last.headers.get('lockstep-marker')!)
     written.add('last=last')
     const own = await readRows(`${url}/people`)
-    const followed = [...(follower.state as ReadonlyMap<string, Row>)].map(
-      ([id, { value }]) => [id, value] as const,
-    )
+    const followed = [...follower.state].map(([id, { value }]) => [id, value] as const)
     assert.deepEqual(followed.sort(), [...own].sort())
     assert.deepEqual(
       shown.filter(each => !written.has(each)),
