@@ -222,7 +222,7 @@ export class Front {
     const isVisible =
       visibility === undefined
         ? face === 'internal'
-        : visibility.isVisible(face, route.service, method, pathInService ?? '/')
+        : visibility.isVisible(face, route.service, method, pathInService ?? '/', route.version)
     if (isVisible) return route
     if (route.outside !== '') throw notFound(incoming.path)
     return undefined

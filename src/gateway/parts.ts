@@ -1,9 +1,10 @@
 /** The parts beside routes and services, made from the sections of the configuration that are theirs. */
-import type { Fault, ReportError } from '../contract/index.ts'
-import { openAccess } from './access/access.ts'
-import { accessSections, readAccessSettings } from './access/access-settings.ts'
-import { createGatherer } from './documents/gatherer.ts'
-import { createLiveDocuments } from './documents/live-documents.ts'
+import { audienceHeader, type Fault, LockstepError, type ReportError } from '../contract/index.ts'
+import { openAccess, openAudienceSigner } from './access/access.ts'
+import { type AccessSettings, accessSections, readAccessSettings } from './access/access-settings.ts'
+import { describeDoor } from './access/door-description.ts'
+import { createGatherer, type Gatherer } from './documents/gatherer.ts'
+import { createLiveDocuments, type LiveDocuments } from './documents/live-documents.ts'
 import type { DocumentSource } from './documents/source.ts'
 import { createVisibility } from './documents/visible-operations.ts'
 import type { GatewayParts } from './gateway.ts'
@@ -43,71 +44,109 @@ export async function openGatewayParts(
   settings: GatewaySettings,
   options: PartsOptions = {},
 ): Promise<GatewayParts> {
+  const faults = findPartFaults(settings)
+  if (faults.length > 0) {
+    const list = faults.map(({ pointer, detail }) => `${pointer || '/'} ${detail}`).join('; ')
+    throw new LockstepError('invalid-option', `The gateway cannot be opened so: ${list}.`, { faults })
+  }
   const { sections, faces } = settings
-  const isGuarded = accessSections.some(name => sections[name] !== undefined)
-  const access = readAccessSettings(sections).settings
-  const admitter = isGuarded ? await openAccess(access, options) : undefined
-  const documents = readDocuments(settings, [])
-  if (sections['docs'] === undefined && !faces.has('public')) return { admitter }
-  const { onError } = options
-  const { everyMs } = documents
-  const gatherer = createGatherer({
-    sources: listSources(settings, documents),
-    everyMs,
-    ...(onError && { onError }),
-  })
-  gatherer.start()
-  const version = [...settings.versions.keys()].at(-1)
-  const { path, title, description } = documents
-  const pages = createLiveDocuments({
-    gatherer,
-    path,
-    faces: Object.fromEntries(
-      [...faces].map(([name, face]) => [
-        name,
-        {
-          root: rootOf(face, version),
-          ...(title === undefined ? {} : { title }),
-          ...(description === undefined ? {} : { description }),
-        },
-      ]),
-    ),
-  })
-  return {
-    admitter,
-    visibility: createVisibility(gatherer),
-    ownPages:
-      sections['docs'] === undefined
-        ? { answer: () => undefined, close: () => gatherer.close() }
-        : {
-            answer: request => pages.answer(request),
-            close: async () => {
-              await gatherer.close()
-              await pages.close()
-            },
-          },
+  const hasAccess = accessSections.some(name => sections[name] !== undefined)
+  const access = hasAccess ? readAccessSettings(sections).settings : undefined
+  const hasPages = sections['docs'] !== undefined && sections['docs'] !== false
+  const documents =
+    hasPages || faces.has('public') ? await openDocuments(settings, access, options) : undefined
+  try {
+    const admitter = access && (await openAccess(access, options))
+    documents?.gatherer.start()
+    return { admitter, ...(documents === undefined ? {} : makeParts(documents, hasPages)) }
+  } catch (error) {
+    await documents?.gatherer.close()
+    throw error
   }
 }
 
-/** Of services in several versions the documents are those of the last one. */
+interface OpenDocuments {
+  readonly gatherer: Gatherer
+  readonly pages: LiveDocuments
+}
+
+/** The public one cannot be without them: they say what it has. */
+function makeParts({ gatherer, pages }: OpenDocuments, hasPages: boolean): GatewayParts {
+  const close = async (): Promise<void> => {
+    await gatherer.close()
+    await pages.close()
+  }
+  return {
+    visibility: createVisibility(gatherer),
+    ownPages: { answer: hasPages ? request => pages.answer(request) : () => undefined, close },
+  }
+}
+
+async function openDocuments(
+  settings: GatewaySettings,
+  access: AccessSettings | undefined,
+  options: PartsOptions,
+): Promise<OpenDocuments> {
+  const documents = readDocuments(settings, [])
+  const { path, title, description, everyMs } = documents
+  const { onError } = options
+  const signAudience = access && (await openAudienceSigner(access, options))
+  const gatherer = createGatherer({
+    sources: listSources(settings, documents),
+    everyMs,
+    ...(signAudience && {
+      headersFor: service => ({
+        [audienceHeader]: signAudience({
+          service,
+          face: 'internal',
+          scopes: ['*:read'],
+          requestId: 'documents',
+        }),
+      }),
+    }),
+    ...(onError && { onError }),
+  })
+  const versions = [...settings.versions.keys()]
+  const faces = [...settings.faces].map(([name, face]) => {
+    const about = {
+      root: rootOf(face, versions.at(-1)),
+      roots: Object.fromEntries(versions.map(version => [version, rootOf(face, version)])),
+      access: describeDoor(access, name === 'internal' ? 'internal' : 'public'),
+      ...(title === undefined ? {} : { title }),
+      ...(description === undefined ? {} : { description }),
+    }
+    return [name, about] as const
+  })
+  return { gatherer, pages: createLiveDocuments({ gatherer, path, faces: Object.fromEntries(faces) }) }
+}
+
+/** One for each version that a service is in. */
 function listSources({ services, versions }: GatewaySettings, documents: DocumentSettings): DocumentSource[] {
-  const last = [...versions.keys()].at(-1) ?? ''
+  const all = versions.size > 1 ? [...versions] : [[undefined, undefined] as const]
+  const only = [...versions.keys()][0] ?? ''
   return [...services].flatMap(([name, service]) => {
-    const { instances, root } = service.versions?.get(last) ?? service
-    const instance = instances[0]
     const isApi = service.paths.length > 0 || service.mount !== undefined
-    if (instance === undefined || !isApi || service.compare !== undefined) return []
+    if (!isApi || service.compare !== undefined) return []
     const own = documents.services.get(name)
-    return [
-      {
-        service: name,
-        upstream: new URL(instance).origin + root,
-        mount: service.mount ?? '',
-        ...(service.mount === undefined ? { paths: service.paths } : {}),
-        ...(own?.openApi === undefined ? {} : { openApi: own.openApi }),
-        ...(own?.asyncApi === undefined ? {} : { asyncApi: own.asyncApi }),
-      },
-    ]
+    return all.flatMap(([version, ending]): DocumentSource[] => {
+      const place = service.versions?.get(version ?? only)
+      const { instances, root } = place ?? service
+      const instance = instances[0]
+      const isThere = service.versions === undefined || place !== undefined
+      if (instance === undefined || !isThere) return []
+      const isDeprecated = (place?.deprecatedMs ?? ending?.deprecatedMs) !== undefined
+      return [
+        {
+          service: name,
+          ...(version === undefined ? {} : { version, isDeprecated }),
+          upstream: new URL(instance).origin + root,
+          mount: service.mount ?? '',
+          ...(service.mount === undefined ? { paths: service.paths } : {}),
+          ...(own?.openApi === undefined ? {} : { openApi: own.openApi }),
+          ...(own?.asyncApi === undefined ? {} : { asyncApi: own.asyncApi }),
+        },
+      ]
+    })
   })
 }
 

@@ -4,7 +4,13 @@
 export interface Visibility {
   /**
    * Whether the face has this operation. `pathInService` begins with a slash and is normalised. MUST NOT throw, and MUST
-   * say no of a service about which nothing is known yet, unless the face sees everything.
+   * say no of a service about which nothing is known yet, unless the face sees everything. `version` is missing outside of versions.
    */
-  isVisible(face: string, service: string, method: string, pathInService: string): boolean
+  isVisible(
+    face: string,
+    service: string,
+    method: string,
+    pathInService: string,
+    version?: string | undefined,
+  ): boolean
 }

@@ -229,12 +229,27 @@ test('the public has only what is declared public, in documents of its own', asy
     'id',
   ])
   const told = (await api.ask('GET', '/_asyncapi?audience=public')).json as JsonObject
-  assert.deepEqual(Object.keys(told['channels'] as JsonObject), [
-    'articles',
-    'articles.item',
-    'articles.head',
-    'articles.changes',
-  ])
+  // It hears no topics unless there is a prefix for them.
+  assert.deepEqual(Object.keys(told['channels'] as JsonObject), ['articles.changes'])
+  const [message] = memberOf(seen, 'paths', '/articles/{id}', 'patch')['x-lockstep-messages'] as JsonObject[]
+  assert.equal(message!['channel'], '#/channels/articles.changes')
+  const heard = describeAsyncApi({
+    resources,
+    audience: 'public',
+    topicPrefix: 'all/',
+    publicTopicPrefix: 'public/',
+  })
+  assert.deepEqual(
+    Object.values(heard['channels'] as JsonObject).map(channel => (channel as JsonObject)['address']),
+    ['public/articles', 'public/articles/{id}', 'public/lockstep/head/articles', '/articles/_changes'],
+  )
+  for (const document of [told, heard]) {
+    const { diagnostics } = await new Parser().parse(JSON.stringify(document))
+    assert.deepEqual(
+      diagnostics.filter(({ severity }) => severity === 0),
+      [],
+    )
+  }
   assert.doesNotMatch(JSON.stringify([seen, told]), /rating|author|readers|seen/)
   assert.equal((await api.ask('GET', '/_openapi?audience=all')).status, 400)
 })

@@ -26,6 +26,11 @@ export interface GathererOptions {
   readonly everyMs?: number
   /** @default 10_000 */
   readonly timeoutMs?: number
+  /**
+   * Further headers for a service that is made with Lockstep, made anew for each request: as whom it is asked, so that it gives the whole
+   * document. Foreign services get none.
+   */
+  readonly headersFor?: (service: string) => Readonly<Record<string, string>>
   /** @default writes to stderr */
   readonly onError?: ReportError
   /** Milliseconds since 1970. @default Date.now */
@@ -65,7 +70,7 @@ const documents = ['openapi-internal', 'openapi-public', 'asyncapi-internal', 'a
 
 /** Errors: `invalid-option`. */
 export function createGatherer(options: GathererOptions): Gatherer {
-  const { everyMs = 30_000, timeoutMs = 10_000, now = Date.now } = options
+  const { everyMs = 30_000, timeoutMs = 10_000, headersFor, now = Date.now } = options
   const onError = createErrorReport(options.onError)
   let known = readKnown(options.sources, [])
   let revision = 0
@@ -77,7 +82,14 @@ export function createGatherer(options: GathererOptions): Gatherer {
   async function refreshOne(one: Known): Promise<void> {
     try {
       let hasChanged = false
-      const found = await readAll(one, { timeoutMs, signal: closing.signal })
+      const found = await readAll(one, {
+        timeoutMs,
+        signal: closing.signal,
+        headers: {
+          ...one.source.headers,
+          ...(one.source.isOwn ? headersFor?.(one.source.service) : {}),
+        },
+      })
       for (const [name, held] of found) {
         hasChanged ||= one.held.get(name) !== held
         one.held.set(name, held)
@@ -141,7 +153,8 @@ export function createGatherer(options: GathererOptions): Gatherer {
 function readKnown(sources: readonly DocumentSource[], before: readonly Known[]): Known[] {
   const known = sources.map(readSource)
   const twice = known.find(
-    ({ service }, index) => known.findIndex(other => other.service === service) !== index,
+    ({ service, version }, index) =>
+      known.findIndex(other => other.service === service && other.version === version) !== index,
   )
   if (twice !== undefined) {
     throw new LockstepError(
@@ -157,6 +170,7 @@ function readKnown(sources: readonly DocumentSource[], before: readonly Known[])
 
 interface Reading {
   readonly timeoutMs: number
+  readonly headers: Readonly<Record<string, string>>
   readonly signal: AbortSignal
 }
 
@@ -175,7 +189,6 @@ async function readAll(one: Known, reading: Reading): Promise<ReadonlyMap<string
       const before = one.held.get(name)
       const fetched = await fetchDocument(url, {
         ...reading,
-        headers: one.source.headers,
         etag: before?.etag,
       })
       found.set(name, fetched.text === undefined ? before! : await readOne(one, url, fetched, reading))
@@ -209,7 +222,7 @@ async function readOne(
     // Below the listing, and so on the address that is configured.
     const address = new URL(`${url.pathname.replace(/\/+$/, '')}/${path.replace(/^\/+/, '')}`, url)
     if (address.origin !== url.origin) continue
-    const declaration = await fetchDocument(address, { ...reading, headers: source.headers })
+    const declaration = await fetchDocument(address, reading)
     declarations[path] = parseDocumentText(name, declaration.text!)
   }
   return { etag, document: await upgradeOpenApi(name, document, declarations) }
@@ -223,6 +236,8 @@ function partOf({ source, held, staleSince }: Known, audience: Audience): Part[]
   return [
     {
       service: source.service,
+      ...(source.version === undefined ? {} : { version: source.version }),
+      isDeprecated: source.isDeprecated,
       mount: source.mount,
       root: source.root,
       paths: source.paths,

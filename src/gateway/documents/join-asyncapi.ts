@@ -5,12 +5,21 @@
 import { isJsonObject, type Json, type JsonObject } from '../../contract/index.ts'
 import { type ComponentNames, createComponentNames } from './component-names.ts'
 import { dropUnused } from './components.ts'
-import { describeParts, isFor, type Joined, type JoinOptions, type Part } from './part.ts'
+import {
+  describeParts,
+  isFor,
+  isRouted,
+  type Joined,
+  type JoinOptions,
+  namespaceOf,
+  type Part,
+  placeOf,
+} from './part.ts'
 import { rewriteReferences } from './reference-walk.ts'
 
 /** Joins what the parts have; parts without an AsyncAPI document are left out. */
 export function joinAsyncApi(parts: readonly Part[], options: JoinOptions = {}): Joined {
-  const { root = '/api/v1', title = 'API', version = '1.0.0', description, audience = 'internal' } = options
+  const { title = 'API', version = '1.0.0', description, audience = 'internal' } = options
   const notes: string[] = []
   const joined = { servers: {}, channels: {}, operations: {} } as Record<
     'servers' | 'channels' | 'operations',
@@ -19,7 +28,7 @@ export function joinAsyncApi(parts: readonly Part[], options: JoinOptions = {}):
   const components: JsonObject = {}
   for (const part of parts) {
     if (part.asyncApi === undefined) continue
-    const own = joinPart(part, part.asyncApi, root, audience)
+    const own = joinPart(part, part.asyncApi, placeOf(part, options), audience)
     for (const name of ['servers', 'channels', 'operations'] as const) Object.assign(joined[name], own[name])
     for (const [kind, members] of Object.entries(own.components))
       components[kind] = { ...((components[kind] ?? {}) as JsonObject), ...(members as JsonObject) }
@@ -52,10 +61,10 @@ interface JoinedPart {
 function joinPart(
   part: Part,
   document: JsonObject,
-  root: string,
+  httpPlace: string,
   audience: 'internal' | 'public',
 ): JoinedPart {
-  const { service } = part
+  const service = namespaceOf(part)
   const given = (document['components'] ?? {}) as JsonObject
   const names = createComponentNames(service, given)
   const place = (name: string): string => `${service}.${name}`
@@ -68,11 +77,18 @@ function joinPart(
   const channels: JsonObject = {}
   const dropped = new Set<string>()
   for (const [name, channel] of membersOf(document, 'channels')) {
-    if (!isFor(audience, channel) && !('$ref' in channel)) {
+    const isShown = isFor(audience, channel) || '$ref' in channel
+    if (!isShown || !isReached(part, channel, document)) {
       dropped.add(`#/channels/${name}`)
       continue
     }
-    channels[place(name)] = joinChannel(rewrite(channel) as JsonObject, part, document, root, serverNames)
+    channels[place(name)] = joinChannel(
+      rewrite(channel) as JsonObject,
+      part,
+      document,
+      httpPlace,
+      serverNames,
+    )
   }
   const operations: JsonObject = {}
   for (const [name, operation] of membersOf(document, 'operations')) {
@@ -99,25 +115,43 @@ function joinChannel(
   channel: JsonObject,
   part: Part,
   document: JsonObject,
-  root: string,
+  httpPlace: string,
   serverNames: readonly string[],
 ): JsonObject {
-  const { service } = part
+  const service = namespaceOf(part)
   const own = document['x-lockstep'] as JsonObject | undefined
   const { address, servers } = channel
   const isHttp = typeof address === 'string' && address.startsWith('/') && own !== undefined
   // Without servers a channel is on all of them: on those of its own document, that is.
   const isOnAll = servers === undefined && !isHttp && serverNames.length > 0
-  const ownRoot = typeof own?.['openapi'] === 'string' ? own['openapi'].replace(/\/_openapi$/, '') : ''
+  const ownRoot = ownRootOf(document)
   return {
     ...channel,
     ...(isHttp && (channel['title'] !== 'Live pages' || address.startsWith(`${ownRoot}/`))
-      ? { address: `${root}${part.mount ?? `/${service}`}${address.slice(ownRoot.length)}` }
+      ? { address: httpPlace + address.slice(ownRoot.length) }
       : {}),
     ...(isOnAll ? { servers: serverNames.map(name => ({ $ref: `#/servers/${service}_${name}` })) } : {}),
     'x-lockstep-service': service,
     ...staleness(part),
   }
+}
+
+/** The root of a service's own document, which its gateway may have in another place. */
+function ownRootOf(document: JsonObject): string {
+  const { openapi } = (document['x-lockstep'] ?? {}) as JsonObject
+  return typeof openapi === 'string' ? openapi.replace(/\/_openapi$/, '') : ''
+}
+
+/** Is the resource routed whose messages the channel has? Of what is not made with Lockstep nobody can tell. */
+function isReached(part: Part, { address }: JsonObject, document: JsonObject): boolean {
+  const own = document['x-lockstep']
+  if (!isJsonObject(own ?? null) || typeof address !== 'string') return true
+  const { topicPrefix = '' } = own as JsonObject
+  const topic = address.startsWith(String(topicPrefix)) ? address.slice(String(topicPrefix).length) : address
+  const path = address.startsWith('/')
+    ? address.slice(ownRootOf(document).length)
+    : `/${topic.replace(/^lockstep\/head\//, '')}`
+  return isRouted(part, path)
 }
 
 function joinComponents(

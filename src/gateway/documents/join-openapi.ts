@@ -7,21 +7,24 @@
 import { isJsonObject, type Json, type JsonObject } from '../../contract/index.ts'
 import { type ComponentNames, createComponentNames } from './component-names.ts'
 import { dropUnused, mapDiscriminators } from './components.ts'
+import { joinResponses, withDoor, withHeaders } from './door-responses.ts'
 import { httpMethods } from './operation-list.ts'
-import { describeParts, isFor, type Joined, type JoinOptions, type Part } from './part.ts'
+import {
+  describeParts,
+  isFor,
+  isRouted,
+  type Joined,
+  type JoinOptions,
+  namespaceOf,
+  type Part,
+  placeOf,
+} from './part.ts'
 import { rewriteReferences } from './reference-walk.ts'
 import { serverPath } from './server-path.ts'
 
 /** Joins what the parts have; parts without an OpenAPI document are left out. */
 export function joinOpenApi(parts: readonly Part[], options: JoinOptions = {}): Joined {
-  const {
-    root = '/api/v1',
-    title = 'API',
-    version = '1.0.0',
-    description,
-    audience = 'internal',
-    access,
-  } = options
+  const { title = 'API', version = '1.0.0', description, audience = 'internal', access } = options
   const notes: string[] = []
   const paths: JsonObject = {}
   const webhooks: JsonObject = {}
@@ -30,18 +33,21 @@ export function joinOpenApi(parts: readonly Part[], options: JoinOptions = {}): 
   const groups: Json[] = []
   for (const part of parts) {
     if (part.openApi === undefined) continue
-    const joining = createJoining(part, part.openApi, { root, audience, access, notes })
+    const joining = createJoining(part, part.openApi, {
+      place: placeOf(part, options),
+      audience,
+      access,
+      notes,
+    })
     Object.assign(paths, joining.paths())
     Object.assign(webhooks, joining.webhooks())
     for (const [kind, members] of Object.entries(joining.components()))
       components[kind] = { ...((components[kind] ?? {}) as JsonObject), ...(members as JsonObject) }
     const own = joining.tags()
     tags.push(...own)
-    groups.push({ name: part.service, tags: own.map(tag => tag['name']!) })
+    groups.push({ name: namespaceOf(part), tags: own.map(tag => tag['name']!) })
   }
-  if (access !== undefined) {
-    components['securitySchemes'] = access.schemes
-  }
+  if (access !== undefined) Object.assign(components, withDoor(components, access))
   const document: JsonObject = {
     openapi: '3.1.1',
     info: {
@@ -51,7 +57,7 @@ export function joinOpenApi(parts: readonly Part[], options: JoinOptions = {}): 
       'x-lockstep-services': describeParts(parts, 'openApi'),
     },
     servers: [{ url: '/' }],
-    security: [...(access?.security ?? [])],
+    security: [...(access?.security?.requirements ?? [])],
     tags,
     paths,
     ...(Object.keys(webhooks).length === 0 ? {} : { webhooks }),
@@ -62,7 +68,7 @@ export function joinOpenApi(parts: readonly Part[], options: JoinOptions = {}): 
 }
 
 interface JoiningOptions {
-  readonly root: string
+  readonly place: string
   readonly audience: 'internal' | 'public'
   readonly access: JoinOptions['access']
   readonly notes: string[]
@@ -77,11 +83,11 @@ interface Joining {
 
 /** One document on its way into the joined one. */
 function createJoining(part: Part, document: JsonObject, options: JoiningOptions): Joining {
-  const { service } = part
+  const service = namespaceOf(part)
   const { audience, access, notes } = options
   const given = mapDiscriminators((document['components'] ?? {}) as JsonObject)
   const names = createComponentNames(service, given)
-  const prefix = `${options.root}${part.mount ?? `/${service}`}${serverPath(document, part.root)}`
+  const prefix = options.place + serverPath(document, part.root)
   const usedTags = new Set<string>()
   const operationIds = new Set<string>()
   const newPath = (path: string): string => joinPath(prefix, path)
@@ -116,6 +122,7 @@ function createJoining(part: Part, document: JsonObject, options: JoiningOptions
       tags,
       security = document['security'],
       operationId,
+      responses = {},
       ...rest
     } = rewrite(operation) as JsonObject
     if (servers !== undefined)
@@ -126,8 +133,10 @@ function createJoining(part: Part, document: JsonObject, options: JoiningOptions
     return {
       operationId: newId(typeof operationId === 'string' && operationId !== '' ? operationId : fallbackId),
       ...rest,
+      responses: joinResponses(responses as JsonObject, 'requestBody' in rest, access),
+      ...(part.isDeprecated === true ? { deprecated: true } : {}),
       tags: own.length === 0 ? [service] : own.map(tag => `${service}/${tag}`),
-      ...(access === undefined && Array.isArray(security)
+      ...(access?.security === undefined && Array.isArray(security)
         ? { security: renameSecurity(security, names) }
         : {}),
       ...(operation['x-lockstep-messages'] === undefined
@@ -148,14 +157,11 @@ function createJoining(part: Part, document: JsonObject, options: JoiningOptions
     return chosen
   }
 
-  const isReached = (path: string): boolean =>
-    part.paths?.some(each => path === each || path.startsWith(`${each}/`)) ?? true
-
   return {
     paths() {
       const result: JsonObject = {}
       for (const [path, item] of Object.entries((document['paths'] ?? {}) as JsonObject)) {
-        if (!isJsonObject(item) || !path.startsWith('/') || !isReached(path)) continue
+        if (!isJsonObject(item) || !path.startsWith('/') || !isRouted(part, path)) continue
         const joined = joinItem(item, method =>
           `${method}_${path}`.replaceAll(/[^A-Za-z0-9]+/g, '_').replace(/^_|_$/g, ''),
         )
@@ -180,7 +186,7 @@ function createJoining(part: Part, document: JsonObject, options: JoiningOptions
         if (
           !isJsonObject(members) ||
           kind.startsWith('x-') ||
-          (kind === 'securitySchemes' && access !== undefined)
+          (kind === 'securitySchemes' && access?.security !== undefined)
         )
           continue
         result[kind] = Object.fromEntries(
@@ -188,7 +194,9 @@ function createJoining(part: Part, document: JsonObject, options: JoiningOptions
             names.of(kind, name),
             kind === 'pathItems' && isJsonObject(member)
               ? joinItem(member, method => `${name}_${method}`)
-              : rewrite(member, kind === 'schemas' ? 'schema' : ''),
+              : kind === 'responses'
+                ? withHeaders(rewrite(member), access)
+                : rewrite(member, kind === 'schemas' ? 'schema' : ''),
           ]),
         )
       }

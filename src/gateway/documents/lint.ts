@@ -1,4 +1,6 @@
 /** Asks Redocly's rules whether a document is what its specification says; its package is optional. */
+import { realpath } from 'node:fs/promises'
+import { sep } from 'node:path'
 import type { JsonObject } from '../../contract/index.ts'
 import type { Finding } from './finding.ts'
 import { loadPackage } from './optional-package.ts'
@@ -28,12 +30,14 @@ export async function bundleFile(file: string): Promise<JsonObject> {
     () => import('@redocly/openapi-core'),
   )
   const folder = file.slice(0, Math.max(file.lastIndexOf('/'), file.lastIndexOf('\\')) + 1)
+  const realFolder = (await realpath(folder)).replace(/[/\\]*$/, sep)
   class OwnFolder extends BaseResolver {
     override async loadExternalRef(
       reference: string,
     ): ReturnType<InstanceType<typeof BaseResolver>['loadExternalRef']> {
-      if (!reference.startsWith(folder))
-        throw new Error(`${reference} is outside of the folder of the document`)
+      // A link in the folder may lead out of it.
+      const isInside = reference.startsWith(folder) && (await realpath(reference)).startsWith(realFolder)
+      if (!isInside) throw new Error(`${reference} is outside of the folder of the document`)
       return await super.loadExternalRef(reference)
     }
   }

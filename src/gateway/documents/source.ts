@@ -4,6 +4,10 @@ import { checkOptions, LockstepError, quote } from '../../contract/index.ts'
 export interface DocumentSource {
   /** As it stands in paths: `users`. */
   readonly service: string
+  /** The version of the API that this is, where several stand side by side. */
+  readonly version?: string
+  /** Is that version to end? @default false */
+  readonly isDeprecated?: boolean
   /** What the gateway forwards to: `http://127.0.0.1:3001/api`. Of a Lockstep service that is enough. */
   readonly upstream: string
   /** Where the gateway has it below its own root. @default '/' and the name of the service */
@@ -21,6 +25,8 @@ export interface DocumentSource {
 /** A source with its addresses. */
 export interface KnownSource {
   readonly service: string
+  readonly version: string | undefined
+  readonly isDeprecated: boolean
   readonly openApi: URL | undefined
   readonly asyncApi: URL | undefined
   /** Is it looked at whether it is a Lockstep service, with a document per audience? */
@@ -37,6 +43,8 @@ export function readSource(source: DocumentSource): KnownSource {
   const what = `The documents of ${quote(source.service)}`
   checkOptions(what, source, {
     service: true,
+    version: true,
+    isDeprecated: true,
     upstream: true,
     mount: true,
     openApi: true,
@@ -60,6 +68,8 @@ export function readSource(source: DocumentSource): KnownSource {
   }
   return {
     service,
+    version: source.version,
+    isDeprecated: source.isDeprecated ?? false,
     openApi: find(openApi, '_openapi'),
     asyncApi: find(asyncApi, openApi === undefined ? '_asyncapi' : undefined),
     isOwn: openApi === undefined,

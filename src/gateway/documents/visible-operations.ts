@@ -7,7 +7,7 @@
 import type { Visibility } from '../visibility.ts'
 import type { Gatherer } from './gatherer.ts'
 import { listOperations } from './operation-list.ts'
-import { isFor, type Part } from './part.ts'
+import { isFor, namespaceOf, type Part } from './part.ts'
 import { serverPath } from './server-path.ts'
 
 interface Branch {
@@ -22,16 +22,31 @@ export function createVisibility(gatherer: Pick<Gatherer, 'parts' | 'revision'>)
   let revision = -1
   let services = new Map<string, Branch>()
   return {
-    isVisible(face, service, method, pathInService) {
+    isVisible(face, service, method, pathInService, version) {
       if (face === 'internal') return true
       if (gatherer.revision !== revision) {
-        services = new Map(gatherer.parts('public').map(part => [part.service, growTree(part)]))
+        services = new Map(
+          gatherer.parts('public').flatMap(part => {
+            const tree = growTree(part)
+            // What stands outside of the versions is the last one's.
+            const names =
+              part.version === undefined ? [part.service] : [namespaceOf(part), outside(part.service)]
+            return names.map(name => [name, tree] as const)
+          }),
+        )
         revision = gatherer.revision
       }
-      const tree = services.get(service)
+      const tree =
+        services.get(service) ??
+        services.get(version === undefined ? outside(service) : namespaceOf({ service, version }))
       return tree !== undefined && has(tree, pathInService.split('/').slice(1), 0, method.toLowerCase())
     },
   }
+}
+
+/** No version has a name with a space. */
+function outside(service: string): string {
+  return `${service} `
 }
 
 /** HEAD is answered where GET is, OPTIONS wherever anything is. */

@@ -23,6 +23,8 @@ export interface DescribeOptions {
   readonly root?: string
   /** What stands before the topics. @default '' */
   readonly topicPrefix?: string
+  /** What stands before the topics of what the public hears. @default it hears none */
+  readonly publicTopicPrefix?: string
   /** @default false */
   readonly readOnly?: boolean
   /** `false`: there are no bulks. */
@@ -40,7 +42,8 @@ export type Audience = 'internal' | 'public'
 /** The options with their defaults, and a name for the type of each resource. */
 export interface Outline {
   readonly root: string
-  readonly topicPrefix: string
+  /** `undefined` where whom it is for hears no topics. */
+  readonly topicPrefix: string | undefined
   readonly readOnly: boolean
   readonly hasBulk: boolean
   readonly hasHealth: boolean
@@ -65,6 +68,8 @@ export interface Subject {
   readonly isTop: boolean
   /** Is it described as the public sees it? */
   readonly isPublicOnly: boolean
+  /** Are its messages published, beside the feed? */
+  readonly hasTopics: boolean
   /** Who may use an operation, by its name; `undefined` where nobody may whom the description is for. */
   audienceOf(operation: string): Audience | undefined
 }
@@ -94,8 +99,9 @@ export function checkAbout(about: About | false | undefined): About | undefined 
 }
 
 export function readOutline(options: DescribeOptions): Outline {
-  const { root = '', topicPrefix = '', readOnly = false, bulk, health = true, about } = options
+  const { root = '', readOnly = false, bulk, health = true, about } = options
   const isPublicOnly = options.audience === 'public'
+  const topicPrefix = isPublicOnly ? options.publicTopicPrefix : (options.topicPrefix ?? '')
   const resources = isPublicOnly ? options.resources.flatMap(showPublic) : options.resources
   const names = new Set<string>()
   const routes = new Set(resources.map(({ route }) => route))
@@ -107,7 +113,9 @@ export function readOutline(options: DescribeOptions): Outline {
     hasHealth: health && !routes.has('health'),
     about: checkAbout(about) ?? {},
     isPublicOnly,
-    subjects: resources.map(resource => readSubject(resource, resources, names, isPublicOnly)),
+    subjects: resources.map(resource =>
+      readSubject(resource, resources, names, { isPublicOnly, hasTopics: topicPrefix !== undefined }),
+    ),
   }
 }
 
@@ -115,7 +123,7 @@ function readSubject(
   resource: Resource<object>,
   resources: readonly Resource<object>[],
   names: Set<string>,
-  isPublicOnly: boolean,
+  { isPublicOnly, hasTopics }: Pick<Subject, 'isPublicOnly' | 'hasTopics'>,
 ): Subject {
   const { route, template, face } = resource
   const plain = route
@@ -134,6 +142,7 @@ function readSubject(
     stream: route.split('/', 1)[0]!,
     isTop: !route.includes('/'),
     isPublicOnly,
+    hasTopics,
     audienceOf(operation) {
       const isPublic =
         face !== undefined && (publicNames.get(operation)?.every(each => face.operations.has(each)) ?? false)

@@ -18,8 +18,11 @@ export function describeAsyncApi(options: DescribeOptions): JsonObject {
   for (const subject of subjects) {
     if (subject.audienceOf('messages') === undefined) continue
     Object.assign(messages, describeMessages(subject))
-    addTopics(outline, subject, channels, operations)
-    if (subject.isTop) addStream(outline, subject, channels, operations, messages)
+    const { topicPrefix } = outline
+    if (topicPrefix !== undefined) addTopics(outline, topicPrefix, subject, channels, operations)
+    if (!subject.isTop) continue
+    if (topicPrefix !== undefined) addStreamTopics(topicPrefix, subject, channels, operations, messages)
+    addFeed(outline, subject, channels, operations, messages)
   }
   if (about.live !== undefined && !outline.isPublicOnly) {
     const live = describeLive(about.live)
@@ -44,11 +47,17 @@ export function describeAsyncApi(options: DescribeOptions): JsonObject {
     asyncapi: '3.0.0',
     info: { ...describeInfo(outline), tags: describeTags(outline) },
     defaultContentType: 'application/json',
-    ...(about.broker === undefined ? {} : { servers: { broker: describeBroker(about.broker) } }),
+    ...(about.broker === undefined || outline.topicPrefix === undefined
+      ? {}
+      : { servers: { broker: describeBroker(about.broker) } }),
     channels,
     operations,
     components: { schemas: { ...used, Head: schemas['Head']! }, messages },
-    'x-lockstep': { protocol: 1, topicPrefix: outline.topicPrefix, openapi: `${root}/_openapi` },
+    'x-lockstep': {
+      protocol: 1,
+      ...(outline.topicPrefix === undefined ? {} : { topicPrefix: outline.topicPrefix }),
+      openapi: `${root}/_openapi`,
+    },
   }
 }
 
@@ -92,7 +101,8 @@ function describeMessages(subject: Subject): JsonObject {
 
 /** The topic of the collection tells what is created by POST, that of a resource all else. PROTOCOL.md 2.3. */
 function addTopics(
-  { topicPrefix, readOnly, hasBulk }: Outline,
+  { readOnly, hasBulk }: Outline,
+  topicPrefix: string,
   subject: Subject,
   channels: JsonObject,
   operations: JsonObject,
@@ -140,9 +150,9 @@ function addTopics(
   }
 }
 
-/** What a stream tells beside its changes: resets and heads on topics, and all of it as an event stream. */
-function addStream(
-  outline: Outline,
+/** What a stream tells on topics beside its changes: resets and heads. */
+function addStreamTopics(
+  topicPrefix: string,
   subject: Subject,
   channels: JsonObject,
   operations: JsonObject,
@@ -150,10 +160,7 @@ function addStream(
 ): void {
   const { stream, operationName, typeName } = subject
   const audience = subject.audienceOf('messages')!
-  const { root, topicPrefix, subjects } = outline
   const reset = `${typeName}Reset`
-  messages['Head'] ??= headMessage
-  messages['Gone'] ??= goneMessage
   messages[reset] = describeReset(subject)
   const own = channels[operationName] as { messages: JsonObject }
   own.messages[reset] = { $ref: `#/components/messages/${reset}` }
@@ -172,6 +179,20 @@ function addStream(
     ...sends(head, 'Head', 'Says where the stream is, every 5 s', true),
     'x-lockstep-audience': audience,
   }
+}
+
+/** What a stream tells, all of it, as an event stream. */
+function addFeed(
+  { root, subjects }: Outline,
+  subject: Subject,
+  channels: JsonObject,
+  operations: JsonObject,
+  messages: JsonObject,
+): void {
+  const { stream, operationName } = subject
+  const audience = subject.audienceOf('messages')!
+  messages['Head'] ??= headMessage
+  messages['Gone'] ??= goneMessage
   const changes = `${operationName}.changes`
   const told = subjects.filter(other => other.stream === stream && other.audienceOf('messages') !== undefined)
   const inFeed: JsonObject = {

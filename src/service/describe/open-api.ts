@@ -40,7 +40,11 @@ export function describeOpenApi(options: DescribeOptions): JsonObject {
       headers: { ...headerComponents },
       responses: problemResponses(kinds),
     },
-    'x-lockstep': { protocol: 1, topicPrefix: outline.topicPrefix, asyncapi: `${root}/_asyncapi` },
+    'x-lockstep': {
+      protocol: 1,
+      ...(outline.topicPrefix === undefined ? {} : { topicPrefix: outline.topicPrefix }),
+      asyncapi: `${root}/_asyncapi`,
+    },
     ...(about.live === undefined ? {} : { 'x-lockstep-live': about.live }),
   }
   return dropUnused(document)

@@ -76,7 +76,7 @@ function describeOperation(subject: Subject, parts: OperationParts): JsonObject 
   const hasMessages = messages.length > 0 && subject.audienceOf('messages') !== undefined
   const told: Json[] = messages.map(event => ({
     message: `#/components/messages/${messageName(subject, event)}`,
-    channel: `#/channels/${kind === 'create' && event === 'created' ? operationName : `${operationName}.item`}`,
+    channel: `#/channels/${channelOf(subject, kind === 'create' && event === 'created')}`,
   }))
   return {
     operationId: `${operationName}.${name}`,
@@ -89,6 +89,12 @@ function describeOperation(subject: Subject, parts: OperationParts): JsonObject 
     ...(requestBody === undefined ? {} : { requestBody }),
     responses: { ...responses, ...problemsOf(kind, exceptionsOf(resource.requirePreconditions)) },
   }
+}
+
+/** Where a message of it is: on the topic of the collection or of the resource, or in the feed alone. */
+function channelOf({ hasTopics, operationName, stream }: Subject, isOfCollection: boolean): string {
+  if (!hasTopics) return `${stream}.changes`
+  return isOfCollection ? operationName : `${operationName}.item`
 }
 
 function exceptionsOf(requirePreconditions: boolean): readonly number[] {

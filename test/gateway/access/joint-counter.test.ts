@@ -1,8 +1,8 @@
 /** Counters that several gateways share, in a real PostgreSQL; and what each does while the store is away. */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { perSecond } from '../../../src/gateway/access/rate.ts'
 import { openJointCounter } from '../../../src/gateway/access/joint-counter.ts'
+import { perSecond } from '../../../src/gateway/access/rate.ts'
 import { skipWithoutPostgres, startPostgres } from '../../support/postgres.ts'
 
 test('two gateways count together in PostgreSQL, and each for itself while it is down', {

@@ -2,10 +2,13 @@
 import assert from 'node:assert/strict'
 import test from 'node:test'
 import type { JsonObject } from '../../../src/contract/index.ts'
+import { readAccessSettings } from '../../../src/gateway/access/access-settings.ts'
+import { describeDoor } from '../../../src/gateway/access/door-description.ts'
 import { joinAsyncApi } from '../../../src/gateway/documents/join-asyncapi.ts'
 import { joinOpenApi } from '../../../src/gateway/documents/join-openapi.ts'
 import { listOperations } from '../../../src/gateway/documents/operation-list.ts'
 import { upgradeOpenApi } from '../../../src/gateway/documents/upgrade.ts'
+import { createVisibility } from '../../../src/gateway/documents/visible-operations.ts'
 import { describeAsyncApi } from '../../../src/service/describe/async-api.ts'
 import { describeOpenApi } from '../../../src/service/describe/open-api.ts'
 import { friends, people, projects } from '../../support/service.ts'
@@ -181,11 +184,12 @@ test('the documents of Lockstep services are joined with the messages that their
 test('for the public only what is marked is left, with the components that it needs', async () => {
   const marked = structuredClone(zoo) as { paths: { '/animals/{id}': { get: JsonObject } } } & JsonObject
   marked.paths['/animals/{id}'].get['x-lockstep-audience'] = 'public'
-  const access = { schemes: { key: { type: 'http', scheme: 'bearer' } }, security: [{ key: [] }] }
+  const schemes = { key: { type: 'http', scheme: 'bearer' } }
+  const access = { security: { schemes, requirements: [{ key: [] }] } }
   const { document } = joinOpenApi([{ service: 'zoo', openApi: marked }], { audience: 'public', access })
   assert.deepEqual(await lintErrors(document), [])
   assert.deepEqual(Object.keys(document['paths'] as JsonObject), ['/api/v1/zoo/zoo/v3/animals/{id}'])
-  assert.deepEqual(document['components'], { securitySchemes: access.schemes })
+  assert.deepEqual(document['components'], { securitySchemes: schemes })
   assert.deepEqual(document['security'], [{ key: [] }])
   assert.equal(document['webhooks'], undefined)
 })
@@ -195,6 +199,84 @@ test('of a service without a mount only what is routed is there, so that two may
   const { document } = joinOpenApi([one])
   assert.deepEqual(Object.keys(document['paths'] as JsonObject), ['/api/v1/animals/{id}'])
 })
+
+test('the messages of what is not routed are left out too, and the door says what it answers itself', async () => {
+  const options = { resources: [people, friends, projects], root: '/v2' }
+  const { settings } = readAccessSettings({
+    keys: { file: 'keys.json' },
+    jwt: {
+      corp: {
+        issuer: 'https://id.example',
+        audience: 'x',
+        algorithm: 'ES256',
+        jwks: 'https://id.example/k',
+        plan: 'free',
+      },
+    },
+    plans: { free: { perSecond: 5 }, pro: { unlimited: true } },
+  })
+  const part = {
+    service: 'users',
+    mount: '',
+    root: '/v2',
+    paths: ['/projects'],
+    openApi: describeOpenApi(options),
+    asyncApi: describeAsyncApi(options),
+  }
+  const asyncApi = joinAsyncApi([part]).document
+  assert.deepEqual(await asyncApiErrors(asyncApi), [])
+  assert.deepEqual(Object.keys(asyncApi['channels'] as JsonObject), [
+    'users.projects',
+    'users.projects.item',
+    'users.projects.head',
+    'users.projects.changes',
+  ])
+  const openApi = joinOpenApi([part], { access: describeDoor(settings, 'public') }).document
+  assert.deepEqual(await lintErrors(openApi), [])
+  assert.deepEqual(openApi['security'], [{ apiKey: [] }, { apiKeyHeader: [] }, { 'jwt.corp': [] }])
+  for (const { operation } of listOperations(openApi)) {
+    const responses = operation['responses'] as Record<string, JsonObject>
+    for (const status of ['400', '401', '403', '404', '429', '502', '503', '504'])
+      assert.ok(responses[status], `${operation['operationId']} ${status}`)
+    assert.equal('413' in responses, 'requestBody' in operation)
+  }
+  const components = openApi['components'] as Record<string, Record<string, JsonObject>>
+  assert.ok((components['responses']!['Gateway.429']!['headers'] as JsonObject)['RateLimit'])
+  const open = joinOpenApi([part], { access: describeDoor(undefined, 'internal') }).document
+  assert.deepEqual(open['security'], [])
+  assert.doesNotMatch(JSON.stringify(open), /Gateway\.(401|403|404|429|RateLimit)/)
+})
+
+test('two versions of a service stand side by side, and the one that ends says so', async () => {
+  const options = { resources: [projects] }
+  const part = {
+    service: 'a',
+    mount: '',
+    openApi: describeOpenApi(options),
+    asyncApi: describeAsyncApi(options),
+  }
+  const parts = [
+    { ...part, version: 'v1', isDeprecated: true },
+    { ...part, version: 'v2' },
+  ]
+  const roots = { v1: '/api/v1', v2: '/api/v2' }
+  const openApi = joinOpenApi(parts, { roots }).document
+  assert.deepEqual(await lintErrors(openApi), [])
+  assert.deepEqual(await asyncApiErrors(joinAsyncApi(parts, { roots }).document), [])
+  const deprecated = listOperations(openApi).map(({ path, operation }) => [
+    path.split('/', 3).join('/'),
+    operation['deprecated'] === true,
+  ])
+  assert.deepEqual(new Set(deprecated.map(String)), new Set(['/api/v1,true', '/api/v2,false']))
+  const visibility = createVisibility({ revision: 1, parts: () => [markPublic(parts[0]!), parts[1]!] })
+  const asked = (version: string | undefined) =>
+    visibility.isVisible('public', 'a', 'GET', '/projects', version)
+  assert.deepEqual([asked('v1'), asked('v2'), asked('v3'), asked(undefined)], [true, false, false, false])
+})
+
+function markPublic<P extends { openApi: JsonObject }>(part: P): P {
+  return { ...part, openApi: JSON.parse(JSON.stringify(part.openApi).replaceAll('"internal"', '"public"')) }
+}
 
 test('documents of every age are brought to 3.1', async () => {
   const swagger2: JsonObject = {
