@@ -89,10 +89,14 @@ export function createAccess(
   const questions = authorize === undefined ? undefined : createQuestions(authorize, maxQuestions, now)
   const ask = async (question: AccessQuestion): Promise<number> => (await questions?.ask(question)) ?? now()
 
-  /** `authorize` gives a lease of its own, from when it was asked; without it a lease is as long as its ticket. */
+  /**
+   * `authorize` gives a lease of its own, from when it was asked; without it a lease is as long as its ticket. It is asked again while the ticket is
+   * good, too: a page that has an old one could not renew it itself.
+   */
   function lease(question: AccessQuestion, askedMs: number, ticketMs: number): Lease {
     const ms = authorize === undefined ? ticketMs : leaseMs
-    const recheckMs = authorize === undefined ? Number.POSITIVE_INFINITY : ms * (0.4 + 0.2 * random())
+    const share = 0.4 + 0.2 * random()
+    const recheckMs = authorize === undefined ? Number.POSITIVE_INFINITY : Math.min(ms, ticketMs) * share
     return { ...question, untilMs: askedMs + ms, recheckAtMs: askedMs + recheckMs }
   }
 
@@ -131,7 +135,8 @@ export function createAccess(
         return { lease: await admit({ ticket, follow: old.follow }, old.audience), ticket: undefined }
       const askedMs = await ask(old)
       const { audience, follow } = old
-      return { lease: lease({ audience, follow }, askedMs, 0), ticket: tickets?.issue(old) }
+      const ticketMs = tickets?.lifetimeMs ?? Number.POSITIVE_INFINITY
+      return { lease: lease({ audience, follow }, askedMs, ticketMs), ticket: tickets?.issue(old) }
     },
     recheck: audience => questions?.recheck(audience),
   }

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import test from 'node:test'
 import { isLockstepError } from '../../src/contract/index.ts'
+import { createAccess } from '../../src/live/access.ts'
 import { type AccessQuestion, createTickets, openBridge } from '../../src/live/index.ts'
 import { createFastClock } from '../client/manual-clock.ts'
 import { eventually } from '../support/service.ts'
@@ -154,6 +155,23 @@ test('where it cannot be found out whether a page still may, its lease ends, and
   assert.deepEqual(await other.ended, { status: 1013, code: 'internal' })
   assert.doesNotMatch(JSON.stringify(other.frames), /directory/)
   assert.match((await reports.stage('live page')).text, /directory is down/)
+})
+
+test('a page is looked at again before its ticket expires, however long its lease still is', async () => {
+  let nowMs = 1_000
+  const now = () => nowMs
+  const tickets = createTickets({ keys, lifetimeMs: 12_000, now })
+  const access = createAccess({ tickets, authorize: () => true, leaseMs: 12_000 }, now, () => 1)
+  const follow = [{ path: '/people' }]
+  const ticket = tickets.issue({ audience: 'ann', follow })
+  nowMs += 8_000
+  const lease = await access.admit({ follow, ticket }, undefined)
+  assert.equal(lease.untilMs, nowMs + 12_000)
+  assert.ok(lease.recheckAtMs < nowMs + 4_000, `${lease.recheckAtMs - nowMs} ms`)
+  nowMs = lease.recheckAtMs
+  const renewed = await access.renew(lease, undefined)
+  assert.equal(tickets.verify(renewed.ticket!).expiresAtMs, nowMs + 12_000)
+  assert.ok(renewed.lease.recheckAtMs > nowMs + 4_000)
 })
 
 test('a logout is heard at once where the application says so', async () => {

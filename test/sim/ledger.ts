@@ -39,10 +39,13 @@ export class Ledger {
   readonly #epochs = new Map<string, string>()
   #reading: Promise<void> = Promise.resolve()
 
-  /** Follows a log from now on; what it holds of an epoch that is known must be what was there before. */
-  async attach(log: JudgedLog): Promise<void> {
+  /**
+   * Follows a log from now on; what it holds of an epoch that is known must be what was there before. Gives what ends it: what a process that was
+   * killed does to its memory is in no log.
+   */
+  async attach(log: JudgedLog): Promise<() => void> {
     for (const stream of ['people', 'projects']) await this.#read(log, stream, { isWhole: true })
-    log.onCommit(heads => {
+    return log.onCommit(heads => {
       for (const { stream } of heads) this.#reading = this.#reading.then(() => this.#read(log, stream))
     })
   }

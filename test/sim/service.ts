@@ -42,6 +42,7 @@ export class SimService {
   #service: Service | undefined
   #connection: SimConnection | undefined
   #disk: DiskImage | undefined
+  #detach = (): void => {}
   #word = 0
   readonly #backups: DiskImage[] = []
   readonly #onKill = new Set<() => void>()
@@ -70,15 +71,17 @@ export class SimService {
       for (const stream of streams) await log.renewEpoch(stream)
     if (boot !== this.boot) return
     this.#word++
-    await this.#ledger.attach(log)
+    const detach = await this.#ledger.attach(log)
     const connection = this.#broker.connect()
     const service = await openService({ ...serviceOptions, resources, log, broker: connection, onError })
     if (boot !== this.boot) {
+      detach()
       await service.close()
       await connection.close()
       return
     }
     this.log = log
+    this.#detach = detach
     this.#connection = connection
     this.#service = service
     this.isUp = true
@@ -100,6 +103,7 @@ export class SimService {
   kill(): void {
     if (!this.isUp) return
     this.isUp = false
+    this.#detach()
     this.#disk = { image: this.log.image(), word: this.#word }
     void this.#connection?.close()
     void this.#service?.close()
