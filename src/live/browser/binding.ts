@@ -29,10 +29,7 @@ export function parseBindings(text: string, base = ''): readonly Binding[] {
 function parseBinding(part: string, base: string): Binding {
   const [, name = '', path, pointer] = form.exec(part) ?? []
   if (pointer === undefined || !(path || base) || forbiddenName.test(name)) {
-    throw new LiveError(
-      'invalid-option',
-      `data-live="${part}" cannot be used: write "title=/users/johndoe#/name".`,
-    )
+    throw new LiveError('invalid-option', `data-live="${part}" cannot be used: write "/users/johndoe#/name".`)
   }
   return { name, path: canonicalPath(path || base), tokens: parsePointer(pointer) }
 }

@@ -7,5 +7,5 @@ export function pathAround(element: Element): string {
 
 /** A path whose ids went through `encodeURIComponent`, as messages name it: what that leaves alone is encoded too. PROTOCOL.md §2.4. */
 export function canonicalPath(path: string): string {
-  return path.replace(/[!'()*.~]/g, mark => `%${mark.charCodeAt(0).toString(16)}`.toUpperCase())
+  return path.replace(/[!'()*.~]/g, mark => `%${mark.charCodeAt(0).toString(16).toUpperCase()}`)
 }

@@ -24,5 +24,5 @@ export function readTag(document: Document): Tag | undefined {
   } catch {
     // Told below, together with what is JSON and no tag.
   }
-  throw new LiveError('invalid-option', 'The tag of the page cannot be read: let the page helper make it.')
+  throw new LiveError('invalid-option', 'The tag cannot be read: let the page helper make it.')
 }
