@@ -75,7 +75,7 @@ async function answer(
   if (pathname === '/log/builds')
     return await answerLog(response, `${site.services['builds']}/builds/_changes`)
   const page = await renderPath(pathname, id, site)
-  if (page === undefined) sendPage(response, 404, renderFailure('There is nothing here.'))
+  if (page === undefined) sendPage(response, 404, renderFailure('There is nothing here.', 'Not found'))
   else sendPage(response, 200, page)
 }
 
@@ -132,9 +132,9 @@ function readStyle(): string {
   return style
 }
 
-function renderFailure(text: string): string {
+function renderFailure(text: string, title = 'Not now'): string {
   return renderPage({
-    title: 'Not now',
+    title,
     path: '',
     body: html`<h1>${text}</h1><p><a href="/">To the dashboard</a></p>`,
   })

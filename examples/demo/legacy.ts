@@ -17,11 +17,10 @@ const tickets: readonly Ticket[] = [
 ]
 
 const server = createServer((request, response) => {
-  const [, id] = /^\/api\/v1\/tickets(?:\/(\w+))?$/.exec(
-    new URL(request.url ?? '/', 'http://localhost').pathname,
-  ) ?? [null]
-  const found =
-    id === null ? undefined : id === undefined ? tickets : tickets.find(ticket => ticket.id === id)
+  const { pathname } = new URL(request.url ?? '/', 'http://localhost')
+  const match = /^\/api\/v1\/tickets(?:\/(\w+))?$/.exec(pathname)
+  const id = match?.[1]
+  const found = match === null ? undefined : id === undefined ? tickets : tickets.find(each => each.id === id)
   response.writeHead(found === undefined ? 404 : 200, { 'content-type': 'application/json' })
   response.end(JSON.stringify(found ?? { error: 'There is nothing here.' }))
 })

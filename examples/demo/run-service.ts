@@ -24,6 +24,7 @@ export async function runService<State extends { id: string }>(
     resources: [resource],
     log,
     broker,
+    about: { title: `${name[0]?.toUpperCase()}${name.slice(1)} of the demo` },
     ...(AUDIENCE_KEY === undefined ? {} : { audience }),
   })
   const [head] = await service.heads()

@@ -37,6 +37,14 @@ test('npm start runs three services and a broker behind one door, survives the k
   }
   assert.match((await get('/api/v1/users/johndoe'))[1], /johndoe@example\.com/)
   assert.match((await get('/api/v1/tickets/1'))[1], /The logo is too small/)
+  assert.deepEqual(
+    [
+      (await get('/api/v1/tickets'))[0],
+      (await get('/api/v1/nothing'))[0],
+      (await get('/api/v1/tickets/9'))[0],
+    ],
+    [200, 404, 404],
+  )
   const [, limited] = await first.printed(/(lsk_\S+) +1 request/)
   const [, unlimited] = await first.printed(/(lsk_\S+) +unlimited/)
   assert.equal((await get('/public/v1/users/johndoe'))[0], 401)

@@ -24,6 +24,9 @@ export function renderServices({ services, brokerUrl }: Site): string {
         <tbody>${rows}</tbody>
       </table>
     </div>
-    <p>The broker listens at <code>${brokerUrl}</code>.</p>`,
+    <p>The broker listens at <code>${brokerUrl}</code>. Behind this door the API is at
+      <a href="/api/v1/users">/api/v1/users</a>, <a href="/api/v1/projects">/projects</a> and
+      <a href="/api/v1/builds">/builds</a>; <a href="/api/v1/tickets">/tickets</a> is still the legacy program's.
+      <a href="/docs/">The documentation of it all</a> has each request, with the messages that it causes.</p>`,
   })
 }
