@@ -7,6 +7,7 @@
 import type { Broker, Delivery, SubscribeOptions, Subscription } from '../broker/broker.ts'
 import {
   headTopic,
+  isReservedTopic,
   type ParsedPath,
   parentOf,
   parseHead,
@@ -99,6 +100,8 @@ export function openMqttSource(options: MqttSourceOptions, listener: SourceListe
         if (head.stream === target.stream) listener.onHead(head, retained)
         return
       }
+      // Whoever may ask for a write must not be able to say that it was made.
+      if (isReservedTopic(topic)) return
       const message = parseMessage(payload)
       if (message === undefined) return
       const { stream, epoch, seq } = parsePosition(message.id)

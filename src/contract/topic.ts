@@ -107,6 +107,11 @@ export function isReservedSegment(segment: string): boolean {
   return segment.startsWith('_')
 }
 
+/** Is the topic kept for the contract itself, as `people/johndoe/_patch` is? No message of a mirror is on one. */
+export function isReservedTopic(topic: string): boolean {
+  return isReservedSegment(topic.slice(topic.lastIndexOf('/') + 1))
+}
+
 /**
  * Parses a URL path below the API root (`/people/john@home`, any legal percent-encoding) to its canonical form.
  * Errors: `invalid-path` for what cannot be a path, with the segment; reserved segments are refused too.

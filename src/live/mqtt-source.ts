@@ -1,6 +1,13 @@
 /** A broker as a source of one stream: it hints at changes and heads; see mqtt-source.ts of the client. PROTOCOL.md §3, §6.1. */
 import type { Broker, Delivery, Subscription } from '../broker/broker.ts'
-import { headTopic, parseHead, parseMessage, parsePosition, pathToTopic } from '../contract/index.ts'
+import {
+  headTopic,
+  isReservedTopic,
+  parseHead,
+  parseMessage,
+  parsePosition,
+  pathToTopic,
+} from '../contract/index.ts'
 import { type HeardSource, type SourceListener, toEntry } from './source.ts'
 
 /** Hears a stream on a broker, which the caller closes, as soon as it is known where topics begin. */
@@ -41,6 +48,8 @@ export function openMqttSource(
       if (head.stream === stream) listener.onHead(head.epoch, head.seq, !retained)
       return
     }
+    // Whoever may ask for a write must not be able to say that it was made.
+    if (isReservedTopic(topic)) return
     const message = parseMessage(payload)
     if (message === undefined) return
     const { epoch, seq, stream: own } = parsePosition(message.id)
