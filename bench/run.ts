@@ -27,6 +27,7 @@ import { question as liveLatency } from './live-latency.ts'
 import { question as liveMemory } from './live-memory.ts'
 import { question as liveStorm } from './live-storm.ts'
 import { question as memory } from './memory.ts'
+import { question as middleware } from './middleware.ts'
 import { question as patch } from './patch.ts'
 import { question as postgres } from './postgres.ts'
 import { question as postgresSize } from './postgres-size.ts'
@@ -36,7 +37,20 @@ import { question as sqliteSize } from './sqlite-size.ts'
 
 const onPostgres: readonly Question[] = findPostgres() === undefined ? [] : [postgres, postgresSize]
 const questions: readonly Question[] = [
-  ...[patch, latency, relay, catchUp, memory, replica, changeCost, feedPage, gateway, documents, sqliteSize],
+  ...[
+    patch,
+    latency,
+    relay,
+    catchUp,
+    memory,
+    replica,
+    changeCost,
+    feedPage,
+    gateway,
+    middleware,
+    documents,
+    sqliteSize,
+  ],
   ...onPostgres,
   ...[liveFanOut, liveFanOutToMany, liveLatency, liveStorm, liveMemory],
 ]

@@ -19,6 +19,8 @@ export interface TableOptions {
 export interface PeopleTable {
   /** The JSON text of the state after; `undefined` where there is no such person. */
   patch(id: string, patch: Partial<Person>): string | undefined
+  /** The JSON text of the state. */
+  read(id: string): string | undefined
   close(): void
 }
 
@@ -54,6 +56,7 @@ export function openPeopleTable({ file, synchronous, people, outbox }: TableOpti
         commit.run()
       }
     },
+    read: id => read.get(id)?.['state'] as string | undefined,
     close: () => database.close(),
   }
 }
