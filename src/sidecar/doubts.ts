@@ -156,7 +156,8 @@ export class Doubts {
 
   #wake(nowMs: number): void {
     this.#wakeMs = Number.POSITIVE_INFINITY
-    for (const path of this.#waiting) this.#place(path, this.#doubts.get(path)!, nowMs)
+    // A copy: what still has to wait is put back.
+    for (const path of [...this.#waiting]) this.#place(path, this.#doubts.get(path)!, nowMs)
   }
 
   /** The look has been recorded. */
