@@ -36,7 +36,9 @@ export function declareAcl(program: Command): void {
     .command('acl')
     .description("print a broker's access rules for the resources of a file")
     .argument('<file>', 'JSON or YAML file, as for serve')
-    .addOption(new Option('--broker <kind>', 'for which broker').choices(aclBrokers).makeOptionMandatory())
+    .addOption(
+      new Option('--broker <kind>', 'for which broker; required').choices(aclBrokers).makeOptionMandatory(),
+    )
     .option('--service <name>', 'the user who may publish', parseUser, 'service')
     .option(
       '--reader <name[=streams]>',

@@ -17,6 +17,7 @@ import {
 } from 'lockstep/documents'
 import { type DocsInput, readDocsInput } from './docs-input.ts'
 import { exitCodes } from './failure.ts'
+import { reasonOfSystem } from './system-failure.ts'
 import { formatJsonLine, paintOut, printable, printLine, printNotice } from './terminal.ts'
 
 const examples = `
@@ -35,7 +36,7 @@ export function declareDocs(program: Command): void {
     .command('build')
     .description('make pages that read without a server and without JavaScript')
     .argument('<document...>', 'OpenAPI (or Swagger) and AsyncAPI documents: files or URLs')
-    .requiredOption('--out <folder>', 'where to write them')
+    .requiredOption('--out <folder>', 'where to write them; required')
     .option('--markdown', 'write Markdown in place of HTML')
     .option('--title <title>', 'the title of several documents together', 'API')
     .action(build)
@@ -65,14 +66,29 @@ interface BuildOptions {
 async function build(names: readonly string[], { out, markdown, title }: BuildOptions): Promise<void> {
   const inputs = await readInputs(names)
   const [openApi, asyncApi] = joinInputs(inputs, title)
-  await mkdir(out, { recursive: true })
-  let count = 0
   const files = markdown ? buildMarkdown(openApi, asyncApi) : buildSite(openApi, asyncApi)
-  for (const [name, text] of files) {
-    await writeFile(join(out, name), text)
-    count++
-  }
+  let count = 0
+  await writing(out, async () => {
+    await mkdir(out, { recursive: true })
+    for (const [name, text] of files) {
+      await writeFile(join(out, name), text)
+      count++
+    }
+  })
   printNotice(`${count} files are in ${out}. Begin with ${markdown ? 'README.md' : 'index.html'}.`)
+}
+
+/** Errors: `invalid-option` where the operating system refuses. */
+async function writing(out: string, write: () => Promise<void>): Promise<void> {
+  try {
+    await write()
+  } catch (error) {
+    const reason = reasonOfSystem(error)
+    if (reason === undefined) throw error
+    throw new LockstepError('invalid-option', `${out} cannot be written: ${reason}. Give another --out.`, {
+      cause: error,
+    })
+  }
 }
 
 /** One after the other, so that a wrong one is named. */
@@ -167,5 +183,8 @@ async function types(name: string, { asyncapi, out }: TypesOptions): Promise<voi
   }
   const text = formatTypesFile(openApi.document, asyncApi?.document)
   if (out === undefined) printLine(text.trimEnd())
-  else await writeFile(out, text)
+  else {
+    await writing(out, () => writeFile(out, text))
+    printNotice(`The types are in ${out}.`)
+  }
 }

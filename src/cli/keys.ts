@@ -4,7 +4,7 @@
  * A key is printed once, on standard output and nowhere else; a running gateway takes changes up within a second.
  */
 import { readFile } from 'node:fs/promises'
-import { type Command, InvalidArgumentError } from 'commander'
+import { type Command, InvalidArgumentError, Option } from 'commander'
 import { LockstepError, quote } from 'lockstep/contract'
 import {
   addKey,
@@ -78,11 +78,10 @@ export function declareKeys(program: Command): void {
       .description('make a key like another one, which goes on for a while')
       .argument('<id>', 'as list shows it'),
   )
-    .option(
-      '--overlap <time>',
-      'how long the old one goes on, such as 7d; 0s ends it',
-      parseDuration,
-      86_400_000,
+    .addOption(
+      new Option('--overlap <time>', 'how long the old one goes on, such as 7d; 0s ends it')
+        .argParser(parseDuration)
+        .default(86_400_000, '1d'),
     )
     .option('--pepper-file <file>', "the secret of the gateway's pepperFile")
     .option('--json', 'print it as JSON')

@@ -125,10 +125,12 @@ function parseYamlText(name: string, text: string): ServedText {
   } as const
   const document: Document = parseDocument(text, options)
   const yaml: YamlText = { document, lines }
-  const faults: PlacedFault[] = [...document.errors, ...document.warnings].map(({ code, message, pos }) => ({
-    place: placeInYaml(yaml, pos[0]),
-    detail: yamlDetails[code] ?? message,
-  }))
+  const faults: PlacedFault[] = [...withoutEchoes(document.errors), ...document.warnings].map(
+    ({ code, message, pos }) => ({
+      place: placeInYaml(yaml, pos[0]),
+      detail: yamlDetails[code] ?? message,
+    }),
+  )
   if (faults.length === 0) faults.push(...findForeignValues(yaml))
   if (faults.length > 0) {
     throw refuseText(name, faults.slice(0, shownFaults), Math.max(0, faults.length - shownFaults))
@@ -150,6 +152,13 @@ function parseYamlText(name: string, text: string): ServedText {
 const yamlDetails: Readonly<Record<string, string>> = {
   MULTIPLE_DOCS: 'begins a second document. A served file is one: take out the line "---", or make two files',
   DUPLICATE_KEY: repeatedName,
+  UNEXPECTED_TOKEN: 'cannot stand here. A text with { } [ ] , # or a colon in it goes into quotes',
+}
+
+/** After a token in the wrong place the parser takes each further one for wrong: only the first says anything. */
+function withoutEchoes(errors: Document['errors']): Document['errors'] {
+  const first = errors.findIndex(({ code }) => code === 'UNEXPECTED_TOKEN')
+  return errors.filter(({ code }, index) => index <= first || code !== 'UNEXPECTED_TOKEN')
 }
 
 function placeInYaml({ lines }: YamlText, offset: number | undefined): Place {

@@ -130,6 +130,17 @@ void [person, friend]
   assert.equal(status, 0, stdout)
 })
 
+test('what cannot be written is said in a sentence', () => {
+  for (const [command, out] of [
+    ['build', 'asyncapi.json'],
+    ['types', 'none/api.ts'],
+  ] as const) {
+    const { status, err } = docs(command, 'openapi.json', '--out', out)
+    assert.equal(status, 1)
+    assert.match(err, new RegExp(`^lockstep: ${out} cannot be written: .*\\. Give another --out\\.`))
+  }
+})
+
 test('what cannot be read is said in a sentence', () => {
   const { status, err } = docs('check', 'none.json')
   assert.equal(status, 1)

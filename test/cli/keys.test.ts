@@ -43,7 +43,7 @@ test('lockstep keys makes a key that is shown once, lists, rotates and revokes i
 test('lockstep keys says in words what is wrong', async t => {
   const cwd = await temporaryFolder(t, {})
   const calls: readonly (readonly [args: readonly string[], code: number, said: RegExp])[] = [
-    [['list'], 1, /keys.json.*ENOENT/],
+    [['list'], 1, /keys.json.*there is no such file; lockstep keys create makes it/],
     [['create', 'web', '--scope', 'x:read'], 2, /--plan/],
     [['create', 'web', '--plan', 'free', '--scope', 'everything'], 1, /"everything" is no scope/],
     [['create', 'web', '--plan', 'free', '--scope', 'a:read', '--expires', 'soon'], 2, /such as 90d/],

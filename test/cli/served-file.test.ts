@@ -109,7 +109,9 @@ test('a text that is not YAML, or says what JSON cannot, is said with its line a
       'a.yaml repeats too much by its aliases',
     ],
     ['', 'a.yaml must be an object'],
+    ['a: { b: /c/{d} }', '1:12 cannot stand here. A text with { } [ ]'],
   ]
+  assert.equal(faultsOf('a.yaml', 'a: { b: /c/{d} }\ne: 1\nf: [1]').length, 1)
   for (const [text, fault] of cases) {
     const [first = ''] = faultsOf('a.yaml', text)
     assert.ok(first.startsWith(fault), `${JSON.stringify(text)}: ${first}`)

@@ -118,7 +118,8 @@ export async function readKeys(file: string): Promise<readonly KeyRecord[]> {
     text = await readFile(file, 'utf8')
   } catch (error) {
     if (isLockstepError(error)) throw error
-    throw refuse((error as NodeJS.ErrnoException).code ?? 'it failed', error)
+    const { code = 'it failed' } = error as NodeJS.ErrnoException
+    throw refuse(code === 'ENOENT' ? 'there is no such file; lockstep keys create makes it' : code, error)
   }
   let value: Json
   try {

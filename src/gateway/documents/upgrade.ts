@@ -28,11 +28,17 @@ export async function upgradeOpenApi(
       return mend(await toThreeOne(document))
     case 'swagger-1.2':
       return mend(await toThreeOne(await toTwo(name, document, declarations)))
-    default:
+    default: {
+      const version = document['openapi'] ?? document['swagger']
+      const says =
+        version === undefined
+          ? 'it has neither "openapi" nor "swagger"'
+          : `its version is ${quote(String(version))}`
       throw new LockstepError(
         'invalid-json',
-        `${name} is no OpenAPI document that can be read (${quote(String(document['openapi'] ?? document['swagger'] ?? 'without a version'))}). Give Swagger 1.2 or 2.0, or OpenAPI 3.0, 3.1 or 3.2.`,
+        `${name} is no OpenAPI document that can be read: ${says}. Give Swagger 1.2 or 2.0, or OpenAPI 3.0, 3.1 or 3.2.`,
       )
+    }
   }
 }
 

@@ -367,7 +367,11 @@ test('documents of every age are brought to 3.1', async () => {
     assert.ok(listOperations(upgraded).length > 0)
     assert.deepEqual(await lintErrors(joinOpenApi([{ service: 'old', openApi: upgraded }]).document), [])
   }
-  await assert.rejects(upgradeOpenApi('none', { openapi: '4.0.0' }), /none is no OpenAPI document/)
+  await assert.rejects(
+    upgradeOpenApi('none', { openapi: '4.0.0' }),
+    /none is no OpenAPI document.*its version is "4\.0\.0"/,
+  )
+  await assert.rejects(upgradeOpenApi('none', { posts: [] }), /it has neither "openapi" nor "swagger"/)
   await assert.rejects(upgradeOpenApi('half', listing), /lists "\/pet"/)
 })
 
