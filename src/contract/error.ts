@@ -129,7 +129,7 @@ export const errorCodes: Readonly<Record<ErrorCode, ErrorEntry>> = {
   'too-many-followers': { status: 503, retry: true, title: 'Too many event streams are open' },
   overloaded: { status: 503, retry: true, title: 'Too much is waiting to be done' },
   'transaction-timeout': { status: 503, retry: true, title: 'The transaction took too long' },
-  'log-failed': { status: 503, retry: true, title: 'The change log could not be written' },
+  'log-failed': { status: 503, retry: true, title: 'The change log could not be read or written' },
   'log-closed': { status: 503, retry: true, title: 'The change log is closed' },
   'log-replaced': {
     status: 503,

@@ -109,6 +109,6 @@ function invalidKey(reason: string): LockstepError {
 function refuse(): LockstepError {
   return new LockstepError(
     'invalid-credentials',
-    'The Lockstep-Audience of the request does not hold: it is of another gateway or for another service, or its time is over.',
+    'The Lockstep-Audience of the request does not hold: it is signed with another key or for another service, or its time is over.',
   )
 }

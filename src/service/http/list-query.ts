@@ -17,7 +17,7 @@ import {
   type Where,
 } from '../../contract/index.ts'
 import { maxPageSize, type Resource } from '../resource.ts'
-import { findItems, findMember, typesOf } from '../schema-member.ts'
+import { findItems, findMember, listNames, typesOf } from '../schema-member.ts'
 import { isMeaningless, readCount, readFlag } from './exchange.ts'
 import { checkMember, shorten, type ViewQuery, viewParameters } from './view.ts'
 
@@ -119,7 +119,7 @@ function split(resource: Resource<object>, query: string): SplitQuery {
     seen.add(name)
     const parameter = known.find(other => other === name)
     if (parameter !== undefined) parameters[parameter] = value
-    else if (isReserved(name)) throw unknownParameter(name, known)
+    else if (isReserved(name)) throw unknownParameter(resource, name, known)
     else where.push(readCondition(resource, name, value, known))
   }
   if (where.length > maxConditions) {
@@ -138,14 +138,19 @@ function readCondition(
   known: readonly string[],
 ): Condition {
   const isMember = name.includes(':') || findMember(resource.schema, [firstNameOf(name)]).length > 0
-  if (!isMember) throw unknownParameter(name, known)
+  if (!isMember) throw unknownParameter(resource, name, known)
   return parseCondition(name, value)
 }
 
-function unknownParameter(name: string, known: readonly string[]): LockstepError {
+function unknownParameter(
+  { schema }: Resource<object>,
+  name: string,
+  known: readonly string[],
+): LockstepError {
+  const members = listNames(schema, []).slice(0, 50)
   return new LockstepError(
     'invalid-query',
-    `There is no query parameter ${quote(name)} here, and no member of this name to filter by. Known: ${known.join(', ')}.`,
+    `There is no query parameter ${quote(name)} here, and no member of this name to filter by. Parameters: ${known.join(', ')}. Members: ${members.join(', ') || 'any'}.`,
   )
 }
 
