@@ -9,6 +9,7 @@ import { isLockstepError, LockstepError } from '../contract/index.ts'
 import type { Instance, ResponseHead, ResponseSink, UpstreamConnection } from '../upstream/index.ts'
 import { problemAnswer, sendAnswer, writeHead } from './answer.ts'
 import type { Incoming } from './incoming.ts'
+import type { OpenStreams } from './open-streams.ts'
 import { listFields, makeResponseFields } from './response-fields.ts'
 import type { ReferenceMap } from './rewriting.ts'
 import type { Route } from './route-table.ts'
@@ -20,6 +21,10 @@ export interface ExchangeOptions {
   readonly requestHeaders: Readonly<Record<string, string | undefined>> | undefined
   /** Set on the response to the client. */
   readonly responseHeaders: Readonly<Record<string, string | undefined>> | undefined
+  /** Is what let the request in still good? `undefined` where nothing can end. */
+  readonly stillHolds: (() => boolean) | undefined
+  /** Where what stays open is known. */
+  readonly streams: OpenStreams
   /** Hears the body of the response, as far as it is read. */
   readonly tee: ResponseTee | undefined
   /** Called once, when the response is at its end; status 0 where the client left before there was one. */
@@ -54,6 +59,7 @@ export class Exchange implements ResponseSink {
   #isDone = false
   #isBodyBegun = false
   #bodyBytes = 0
+  #forget: (() => void) | undefined
 
   constructor(
     request: IncomingMessage,
@@ -253,7 +259,13 @@ export class Exchange implements ResponseSink {
   #sendHead(): void {
     const head = this.#head!
     this.#isHeadSent = true
-    writeHead(this.#response, head.status, head.reason, this.#makeFields(head))
+    const fields = this.#makeFields(head)
+    writeHead(this.#response, head.status, head.reason, fields)
+    this.#forget = this.#options.streams.add({
+      stillHolds: this.#options.stillHolds,
+      end: () => this.#response.destroy(),
+      leave: isEventStream(fields) ? () => this.#leave() : undefined,
+    })
     const held = this.#held
     this.#held = undefined
     if (held !== undefined) this.#write(held, this.#connection!)
@@ -302,6 +314,14 @@ export class Exchange implements ResponseSink {
     this.#finish(0, undefined)
   }
 
+  /** An event stream that ends is asked for again, from where it was. */
+  #leave(): void {
+    if (this.#isDone) return
+    this.#abandon()
+    this.#response.end()
+    this.#finish(this.#head!.status, undefined)
+  }
+
   /** Ends what runs at the service without blaming it. */
   #abandon(): void {
     const connection = this.#connection
@@ -344,9 +364,15 @@ export class Exchange implements ResponseSink {
   #finish(status: number, error: LockstepError | undefined): void {
     if (this.#isDone) return
     this.#isDone = true
+    this.#forget?.()
     this.#options.tee?.onGone()
     this.#options.onDone(status, error)
   }
+}
+
+function isEventStream(fields: readonly string[]): boolean {
+  const at = fields.indexOf('content-type')
+  return at !== -1 && /^text\/event-stream\b/i.test(fields[at + 1]!)
 }
 
 function tooLarge(maxBytes: number): LockstepError {

@@ -5,7 +5,7 @@
  * admission whether this client may; then the request goes to the service.
  */
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
-import { createSecureServer } from 'node:http2'
+import { createSecureServer, type SecureServerOptions } from 'node:http2'
 import { createServer as createTlsServer } from 'node:https'
 import type { Duplex } from 'node:stream'
 import { isLockstepError, LockstepError } from '../contract/index.ts'
@@ -14,7 +14,7 @@ import { problemAnswer, sendAnswer } from './answer.ts'
 import { plainly } from './comparison.ts'
 import { Exchange } from './exchange.ts'
 import { type Incoming, readIncoming } from './incoming.ts'
-import { OpenGrants } from './open-grants.ts'
+import { OpenStreams } from './open-streams.ts'
 import type { OwnPages } from './own-pages.ts'
 import type { GatewayAnswer } from './request.ts'
 import { listFields } from './response-fields.ts'
@@ -37,7 +37,7 @@ export interface GatewayLogEntry {
   readonly time: string
   readonly id: string
   readonly method: string
-  /** Without the query, which may hold what is nobody's business. */
+  /** Without the query and any API key, which are nobody's business. */
   readonly path: string
   /** 0 where the client left before there was an answer. */
   readonly status: number
@@ -66,6 +66,10 @@ export interface FrontServerOptions {
   readonly requestTimeoutMs: number
 }
 
+const keepAliveMs = 65_000
+/** At one time on one connection of HTTP/2. */
+const maxStreams = 128
+
 /** The server, not listening yet. */
 export function createFrontServer(front: Front, options: FrontServerOptions): Server {
   const { tls, http2, maxConnections, requestTimeoutMs } = options
@@ -73,7 +77,7 @@ export function createFrontServer(front: Front, options: FrontServerOptions): Se
     insecureHTTPParser: false,
     headersTimeout: Math.min(15_000, requestTimeoutMs),
     requestTimeout: requestTimeoutMs,
-    keepAliveTimeout: 65_000,
+    keepAliveTimeout: keepAliveMs,
     maxHeaderSize: 16_384,
     connectionsCheckingInterval: 2_000,
     // Any other upgrade is a request without one.
@@ -84,7 +88,7 @@ export function createFrontServer(front: Front, options: FrontServerOptions): Se
     tls === undefined
       ? createServer(limits)
       : http2
-        ? (createSecureServer({ ...limits, ...tls, allowHTTP1: true }) as unknown as Server)
+        ? createHttp2Server({ ...limits, ...tls, allowHTTP1: true })
         : createTlsServer({ ...limits, ...tls, ALPNProtocols: ['http/1.1'] })
   server.maxConnections = maxConnections
   server.timeout = 0
@@ -94,10 +98,19 @@ export function createFrontServer(front: Front, options: FrontServerOptions): Se
   return server
 }
 
+/** Node ends idle connections of HTTP/1.1 by itself, sessions of HTTP/2 not. */
+function createHttp2Server(options: SecureServerOptions): Server {
+  const server = createSecureServer({ ...options, settings: { maxConcurrentStreams: maxStreams } })
+  server.on('session', session => {
+    // What runs on it goes on; it only takes nothing new.
+    session.setTimeout(keepAliveMs, () => session.close())
+  })
+  return server as unknown as Server
+}
+
 export class Front {
   readonly #options: FrontOptions
-  readonly tunnels: Set<Duplex> = new Set()
-  readonly #grants = new OpenGrants()
+  readonly streams: OpenStreams = new OpenStreams()
 
   constructor(options: FrontOptions) {
     this.#options = options
@@ -158,7 +171,6 @@ export class Front {
       isTold = true
       this.#tell(incoming, status, error, startMs)
     }
-    this.tunnels.add(socket)
     try {
       const rule = this.#options.rule()
       incoming = this.#read(request, rule)
@@ -168,12 +180,12 @@ export class Front {
         return
       }
       const { requestHeaders, responseHeaders, stillHolds } = admission
-      const forget = this.#grants.add(stillHolds, () => socket.destroy())
-      socket.once('close', forget)
       await runTunnel(request, socket, incoming, {
         route,
         requestHeaders,
         responseHeaders,
+        stillHolds,
+        streams: this.streams,
         head,
         onDone: tell,
       })
@@ -181,8 +193,6 @@ export class Front {
       if (!isLockstepError(error)) this.#options.onError(error, 'upgrade')
       const status = socket.destroyed ? 0 : writeAnswer(socket, problemAnswer(error), {}, incoming?.id)
       tell(status, isLockstepError(error) ? error : undefined)
-    } finally {
-      this.tunnels.delete(socket)
     }
   }
 
@@ -258,13 +268,13 @@ export class Front {
       return
     }
     const { requestHeaders, responseHeaders, stillHolds } = admission
-    const forget = this.#grants.add(stillHolds, () => response.destroy())
-    if (stillHolds !== undefined) response.once('close', forget)
     const tee = rule.routing.comparisons.get(route)?.begin(incoming, requestHeaders)
     new Exchange(request, response, incoming, {
       route,
       requestHeaders: tee === undefined ? requestHeaders : { ...requestHeaders, ...plainly },
       responseHeaders,
+      stillHolds,
+      streams: this.streams,
       tee,
       onDone: done,
     }).start()
@@ -307,7 +317,7 @@ export class Front {
         time: new Date().toISOString(),
         id,
         method,
-        path,
+        path: path.includes('lsk_') ? path.replaceAll(/lsk_[\w-]{16,}/g, 'lsk_…') : path,
         status,
         code: error?.code,
         durationMs: Math.round(durationMs * 1_000) / 1_000,

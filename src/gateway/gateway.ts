@@ -7,7 +7,7 @@
 import { once } from 'node:events'
 import { readFile } from 'node:fs/promises'
 import type { Server } from 'node:http'
-import type { AddressInfo } from 'node:net'
+import type { AddressInfo, Socket } from 'node:net'
 import { resolve } from 'node:path'
 import {
   checkOptions,
@@ -59,7 +59,10 @@ export interface Gateway extends AsyncDisposable {
    * for the next start: ports. Errors: `invalid-option`; then everything stays as it was.
    */
   replace(settings: Json, parts: GatewayParts): Promise<readonly string[]>
-  /** Takes no more connections, lets what runs end within `limits.drainMs`, and closes the parts. Idempotent. */
+  /**
+   * Takes no more connections, ends event streams and WebSockets, whose clients come back, lets what else runs end within `limits.drainMs`,
+   * and closes the parts. Idempotent.
+   */
   close(): Promise<void>
 }
 
@@ -86,13 +89,22 @@ export async function openGateway(options: GatewayOptions): Promise<Gateway> {
 
 const sweepEveryMs = 20
 
+/** One port. */
+interface Door {
+  /** As the configuration has it. */
+  readonly port: number | undefined
+  readonly server: Server
+  readonly front: Front
+  /** All that are open, of WebSockets and HTTP/2 too, which the server does not end by itself. */
+  readonly sockets: ReadonlySet<Socket>
+}
+
 class OpenGateway implements Gateway {
   readonly #options: GatewayOptions
   readonly #report: ReportError
   readonly #startedMs = performance.now()
   readonly #load = { inFlight: 0, refused: 0 }
-  readonly #servers: { readonly port: number | undefined; readonly server: Server; readonly front: Front }[] =
-    []
+  readonly #doors: Door[] = []
   readonly #draining = new Set<Promise<void>>()
   #admin: Server | undefined
   #rule: Rule
@@ -110,7 +122,7 @@ class OpenGateway implements Gateway {
     const scheme = listen.tls === undefined ? 'http' : 'https'
     return Object.fromEntries(
       [...faces].map(([name, face]) => {
-        const found = this.#servers.find(({ port }) => port === face.port)
+        const found = this.#doors.find(({ port }) => port === face.port)
         return [name, `${scheme}://${authority(face.host ?? listen.host, found?.server)}`]
       }),
     )
@@ -148,13 +160,21 @@ class OpenGateway implements Gateway {
         load: this.#load,
       })
       const server = createFrontServer(front, { ...limits, tls, http2: listen.http2 })
-      this.#servers.push({ port, server, front })
+      const sockets = new Set<Socket>()
+      server.on('connection', socket => {
+        sockets.add(socket)
+        socket.once('close', () => sockets.delete(socket))
+      })
+      this.#doors.push({ port, server, front, sockets })
       await listenAt(server, listen.host, port ?? listen.port)
     }
     if (admin !== undefined) {
       this.#admin = createAdminServer({
         routing: () => this.#routing,
-        load: () => ({ ...this.#load, connections: this.#countConnections() }),
+        load: () => ({
+          ...this.#load,
+          connections: this.#doors.reduce((sum, { sockets }) => sum + sockets.size, 0),
+        }),
         startedMs: this.#startedMs,
       })
       await listenAt(this.#admin, admin.host, admin.port)
@@ -171,7 +191,7 @@ class OpenGateway implements Gateway {
     const { admitter, ownPages, visibility } = parts
     for (const upstream of routing.upstreams) upstream.start()
     this.#rule = { routing, admitter, ownPages, visibility }
-    if (tls !== undefined) for (const { server } of this.#servers) setCertificate(server, tls)
+    if (tls !== undefined) for (const { server } of this.#doors) setCertificate(server, tls)
     const { drainMs } = settings.limits
     this.#drain(
       before.routing.upstreams
@@ -207,7 +227,7 @@ class OpenGateway implements Gateway {
 
   async #end(): Promise<void> {
     const { drainMs } = this.#routing.settings.limits
-    await Promise.all(this.#servers.map(({ server, front }) => closeServer(server, front, drainMs)))
+    await Promise.all(this.#doors.map(door => closeDoor(door, drainMs)))
     await Promise.all(this.#routing.upstreams.map(upstream => upstream.close(0)))
     await Promise.all(this.#draining)
     await this.#rule.admitter?.close()
@@ -219,17 +239,6 @@ class OpenGateway implements Gateway {
         admin.closeAllConnections()
       })
     }
-  }
-
-  #countConnections(): number {
-    let count = 0
-    for (const { server } of this.#servers) {
-      // Counted by the process itself, so that the answer is there at once.
-      server.getConnections((_error, number) => {
-        count += number
-      })
-    }
-    return count
   }
 
   async #readTls({ listen: { tls } }: GatewaySettings): Promise<{ cert: Buffer; key: Buffer } | undefined> {
@@ -285,14 +294,12 @@ async function listenAt(server: Server, host: string, port: number): Promise<voi
   }
 }
 
-function closeServer(server: Server, front: Front, graceMs: number): Promise<void> {
+function closeDoor({ server, front, sockets }: Door, graceMs: number): Promise<void> {
   if (!server.listening) return Promise.resolve()
   return new Promise(resolved => {
-    const cut = (): void => {
-      server.closeAllConnections?.()
-      for (const tunnel of front.tunnels) tunnel.destroy()
-    }
-    const timer = setTimeout(cut, graceMs)
+    const timer = setTimeout(() => {
+      for (const socket of sockets) socket.destroy()
+    }, graceMs)
     // A connection whose last request ends only now stays open for the next one, and nobody tells.
     const sweep = setInterval(() => server.closeIdleConnections?.(), sweepEveryMs)
     server.close(() => {
@@ -300,6 +307,7 @@ function closeServer(server: Server, front: Front, graceMs: number): Promise<voi
       clearInterval(sweep)
       resolved()
     })
+    front.streams.leave()
   })
 }
 

@@ -18,8 +18,8 @@ const plain = /^(?:\/(?!\.\.?(?:[/;]|$))[\w\-.~!$&'()*+,;=:@]+)*\/?$/
 /** What may stand in a path and in a query at all (RFC 3986), escapes included. */
 const pathCharacters = /^(?:[\w\-.~!$&'()*+,;=:@/]|%[0-9A-Fa-f]{2})*$/
 const queryCharacters = /^[\x21\x22\x24-\x7e]*$/
-/** A slash, a backslash or a control character, escaped. */
-const unsafeEscape = /%(?:2f|5c|[01][0-9a-f]|7f)/i
+/** A slash, a backslash or a control character, escaped; or such a one, a dot or an escape, escaped twice, for programs that decode twice. */
+const unsafeEscape = /%(?:2f|5c|[01][0-9a-f]|7f|25(?:2[5ef]|5c|[01][0-9a-f]|7f))/i
 const unreserved = /[\w\-.~]/
 
 /**

@@ -13,6 +13,7 @@ import {
   UpstreamConnection,
 } from '../upstream/index.ts'
 import type { ExchangeOptions } from './exchange.ts'
+import { FrameBoundary } from './frame-boundary.ts'
 import type { Incoming } from './incoming.ts'
 import { makeResponseFields } from './response-fields.ts'
 import { formatUpstreamHead } from './upstream-head.ts'
@@ -119,7 +120,11 @@ function shake(
           status === 101 ? 'connection: Upgrade\r\nupgrade: websocket\r\n' : 'connection: close\r\n'
         client.write(formatHead(answer, more), 'latin1')
       },
-      onBody: part => void client.write(part),
+      onBody(part) {
+        if (client.write(part)) return
+        connection.socket.pause()
+        client.once('drain', () => connection.socket.resume())
+      },
       onSettled() {},
       onDrain() {},
       onEnd() {
@@ -136,12 +141,13 @@ function shake(
       },
       onUpgrade(rest) {
         client.off('close', onGone)
-        splice(
-          client,
-          connection,
-          { rest, head: options.head, idleMs: route.upstream.options.idleTimeoutMs },
-          resolve,
-        )
+        const bytes = { rest, head: options.head, idleMs: route.upstream.options.idleTimeoutMs }
+        const leave = splice(client, connection, bytes, () => {
+          forget()
+          resolve()
+        })
+        const end = (): void => void client.destroy()
+        const forget = options.streams.add({ stillHolds: options.stillHolds, end, leave })
       },
     }
     connection.send('GET', head, sink, { isComplete: true, mayUpgrade: true })
@@ -155,21 +161,48 @@ interface Splice {
   readonly idleMs: number
 }
 
+/** "Service restart" (1012), which a client comes back after. */
+const closeFrame = Buffer.from([0x88, 0x02, 0x03, 0xf4])
+const leaveWithinMs = 1_000
+
+/** Lets bytes pass both ways until one side ends. Gives what ends both so that the client knows why. */
 function splice(
   client: Duplex,
   { socket }: UpstreamConnection,
   { rest, head, idleMs }: Splice,
   done: () => void,
-): void {
-  if (rest.length > 0) client.write(rest)
-  if (head.length > 0) socket.write(head)
+): () => void {
+  const boundary = new FrameBoundary()
+  let isLeaving = false
   const end = (): void => {
     client.destroy()
     socket.destroy()
     done()
   }
+  const leaveNow = (): void => {
+    socket.off('close', end).destroy()
+    client.unpipe()
+    client.end(closeFrame)
+    client.resume()
+  }
+  const toClient = (part: Buffer): void => {
+    boundary.take(part)
+    if (!client.write(part)) socket.pause()
+    if (isLeaving && boundary.isBetween) leaveNow()
+  }
+  if (rest.length > 0) toClient(rest)
+  if (head.length > 0) socket.write(head)
   socket.setTimeout(idleMs, end)
   for (const side of [client, socket]) side.on('error', end).on('close', end)
   client.pipe(socket)
-  socket.pipe(client)
+  client.on('drain', () => socket.resume())
+  socket.on('data', toClient).on('end', () => client.end())
+  return () => {
+    if (isLeaving) return
+    isLeaving = true
+    const timer = setTimeout(end, leaveWithinMs)
+    client.once('close', () => clearTimeout(timer))
+    // In the middle of a frame nothing can be said.
+    if (boundary.isBetween) leaveNow()
+  }
 }

@@ -4,7 +4,7 @@
  * A connection is used again only where both sides are at rest: the request was sent whole, the response read whole, and
  * nothing came besides.
  */
-import { connect, type Socket } from 'node:net'
+import { connect, isIP, type Socket } from 'node:net'
 import { connect as connectTls } from 'node:tls'
 import { LockstepError } from '../contract/index.ts'
 import { type ResponseHead, ResponseParser } from './response-parser.ts'
@@ -174,7 +174,12 @@ export function openSocket(address: InstanceAddress, timeoutMs: number): Promise
   const { host, port, isTls, authority } = address
   return new Promise((resolve, reject) => {
     const socket = isTls
-      ? connectTls({ host, port, servername: host, ALPNProtocols: ['http/1.1'] })
+      ? connectTls({
+          host,
+          port,
+          ...(isIP(host) === 0 ? { servername: host } : {}),
+          ALPNProtocols: ['http/1.1'],
+        })
       : connect({ host, port })
     const done = (error?: LockstepError): void => {
       clearTimeout(timer)

@@ -5,6 +5,7 @@ import { request as httpRequest } from 'node:http'
 import { connect } from 'node:net'
 import { test } from 'node:test'
 import { WebSocket, WebSocketServer } from 'ws'
+import { FrameBoundary } from '../../src/gateway/frame-boundary.ts'
 import { exchangeBytes, openRawService, openTestGateway, openTestService } from './stage.ts'
 
 const ask = async (
@@ -387,6 +388,55 @@ test('a new configuration takes effect without dropping a request, one that cann
   assert.equal((await slow).body, 'old')
   isOver = true
   await Promise.all(load)
+})
+
+test('closing ends event streams and WebSockets at once, so that their clients come back', async t => {
+  const service = await openTestService(t, (_request, response) => {
+    response.writeHead(200, { 'content-type': 'text/event-stream' }).write('data: 1\n\n')
+  })
+  const sockets = new WebSocketServer({ noServer: true })
+  service.server.on('upgrade', (request, socket, head) =>
+    sockets.handleUpgrade(request, socket, head, opened => opened.send('hello')),
+  )
+  const gateway = await openTestGateway(t, {
+    admin: { port: 0 },
+    limits: { drainMs: 600_000 },
+    services: { people: { instances: [service.url] } },
+  })
+  const url = `${gateway.urls['internal']}/api/v1/people`
+  const stream = await fetch(url)
+  const client = new WebSocket(url.replace('http', 'ws'))
+  await once(client, 'message')
+  const metrics = await (await fetch(`${gateway.adminUrl}/metrics`)).text()
+  assert.match(metrics, /^lockstep_gateway_connections 2$/m)
+  const closed = once(client, 'close')
+  await gateway.close()
+  assert.equal(await stream.text(), 'data: 1\n\n')
+  assert.deepEqual((await closed)[0], 1012)
+})
+
+test('the end of a frame is found in whatever pieces it comes', () => {
+  const frame = (length: number): Buffer => {
+    const head =
+      length < 126 ? [0x82, length] : length < 65_536 ? [0x82, 126, length >> 8, length & 255] : undefined
+    const long = Buffer.alloc(10)
+    long[0] = 0x82
+    long[1] = 127
+    long.writeBigUInt64BE(BigInt(length), 2)
+    return Buffer.concat([head === undefined ? long : Buffer.from(head), Buffer.alloc(length, 0x88)])
+  }
+  const masked = Buffer.from([0x81, 0x81, 1, 2, 3, 4, 5])
+  const bytes = Buffer.concat([frame(0), frame(5), frame(126), masked, frame(70_000), frame(1)])
+  for (const size of [1, 2, 3, 7, 64, 1_000, bytes.length]) {
+    const boundary = new FrameBoundary()
+    let ends = 0
+    for (let at = 0; at < bytes.length; at += size) {
+      boundary.take(bytes.subarray(at, at + size))
+      if (boundary.isBetween) ends++
+    }
+    assert.equal(boundary.isBetween, true)
+    if (size === 1) assert.equal(ends, 6)
+  }
 })
 
 test('closing lets what runs come to its end and takes nothing new', async t => {

@@ -1,9 +1,12 @@
 /** What a client could try at the front door: each line of it is refused, or does not reach a service. */
 import assert from 'node:assert/strict'
+import { once } from 'node:events'
 import { readFileSync } from 'node:fs'
+import { connect } from 'node:net'
 import { test } from 'node:test'
+import type { GatewayLogEntry } from 'lockstep/gateway'
 import { normalizePath } from '../../src/gateway/request-target.ts'
-import { exchangeBytes, openTestGateway, openTestService } from './stage.ts'
+import { exchangeBytes, openRawService, openTestGateway, openTestService } from './stage.ts'
 
 const host = 'Host: example.com\r\n'
 
@@ -96,18 +99,59 @@ test('Connection may not name what is set by us, or what decides who the client 
   assert.equal(service.requests.length, 0)
 })
 
+test('an API key in a path is refused by none of the log’s readers: it is not written there', async t => {
+  const service = await openTestService(t)
+  const entries: GatewayLogEntry[] = []
+  const gateway = await openTestGateway(
+    t,
+    { services: { people: { instances: [service.url] } } },
+    { onRequest: entry => entries.push(entry) },
+  )
+  const key = `lsk_${'a1B2-_'.repeat(9)}`
+  await exchangeBytes(
+    gateway.urls['internal']!,
+    `GET /api/v1/people/${key}/x?key=${key} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n`,
+  )
+  assert.deepEqual(
+    entries.map(({ path }) => path),
+    ['/api/v1/people/lsk_…/x'],
+  )
+})
+
+test('a service that answers a WebSocket without end fills no memory of the gateway', async t => {
+  let written = 0
+  const part = Buffer.alloc(65_536)
+  const url = await openRawService(t, socket => {
+    socket.write('HTTP/1.1 200 OK\r\n\r\n')
+    const more = (): void => {
+      while (!socket.destroyed && written < 200_000_000) {
+        written += part.length
+        if (!socket.write(part)) {
+          socket.once('drain', more)
+          return
+        }
+      }
+    }
+    more()
+  })
+  const gateway = await openTestGateway(t, { services: { people: { instances: [url] } } })
+  const { port } = new URL(gateway.urls['internal']!)
+  const socket = connect(Number(port), '127.0.0.1', () => {
+    socket.write(
+      'GET /api/v1/people HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n',
+    )
+  })
+  t.after(() => socket.destroy())
+  await once(socket, 'readable')
+  for (let last = -1; last !== written; ) {
+    last = written
+    for (let index = 0; index < 20; index++) await fetch(`${gateway.urls['internal']}/nothing`)
+  }
+  assert.ok(written < 50_000_000, `${written} bytes were taken for a client that reads nothing`)
+})
+
 test('a path has one form, which is routed and sent on', () => {
-  const same = [
-    '/',
-    '/a',
-    '/a/',
-    '/a.b/..c/...',
-    '/a;b=c',
-    '/%C3%A9',
-    "/!$&'()*+,;=:@",
-    '/%252F',
-    '/%252e%252e',
-  ]
+  const same = ['/', '/a', '/a/', '/a.b/..c/...', '/a;b=c', '/%C3%A9', "/!$&'()*+,;=:@", '/100%25', '/%25a']
   for (const path of same) assert.equal(normalizePath(path), path)
   const changed = {
     '/%61': '/a',
@@ -154,6 +198,8 @@ test('a path has one form, which is routed and sent on', () => {
       '/a#b',
       '/a\0',
     ],
+    // For programs that decode twice.
+    ...['/%252F', '/a%255c', '/%252e%252e', '/%2500', '/%250a', '/%257F', '/%25252e'],
   ]
   for (const path of refused) assert.throws(() => normalizePath(path), { code: 'invalid-path' }, path)
 })

@@ -75,3 +75,30 @@ test('HTTP/1.1 and HTTP/2 are answered alike, with bodies both ways, and service
   session.close()
   assert.deepEqual(await gateway.replace(settings, {}), [])
 })
+
+test('a stream of HTTP/2 that does not end is cut when the gateway closes, after its time', {
+  skip: skipWithoutOpenssl,
+}, async t => {
+  const folder = await mkdtemp(join(tmpdir(), 'lockstep-gateway-'))
+  t.after(() => rm(folder, { recursive: true, force: true }))
+  const { ca, server } = await makeCertificates([])
+  await writeFile(join(folder, 'cert.pem'), server.cert)
+  await writeFile(join(folder, 'key.pem'), server.key)
+  const service = await openTestService(t, (_request, response) => void response.write('begun'))
+  const gateway = await openTestGateway(
+    t,
+    {
+      listen: { port: 0, tls: { cert: 'cert.pem', key: 'key.pem' }, http2: true },
+      limits: { drainMs: 100 },
+      services: { people: { instances: [service.url] } },
+    },
+    { folder },
+  )
+  const session = connectHttp2(gateway.urls['internal']!, { ca })
+  session.on('error', () => {})
+  const stream = session.request({ ':path': '/api/v1/people' }).on('error', () => {})
+  await once(stream, 'data')
+  const closed = once(session, 'close')
+  await gateway.close()
+  await closed
+})

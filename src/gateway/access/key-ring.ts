@@ -37,6 +37,7 @@ export async function openKeyRing(options: KeyRingOptions): Promise<KeyRing> {
   let keys = index(await readKeys(file))
   const used = new Map<string, number>()
   let isTold = false
+  let isClosed = false
   const reload = async (): Promise<void> => {
     const seen = await stampOf(file)
     if (seen === stamp) return
@@ -74,11 +75,14 @@ export async function openKeyRing(options: KeyRingOptions): Promise<KeyRing> {
       return key
     },
     holds(id) {
+      // A new configuration has a ring of its own; what was let in by this one is still watched by it.
+      if (isClosed) void reload()
       const key = keys.byId.get(id)
       return key !== undefined && isValidKey(key, now())
     },
     reload,
     async close() {
+      isClosed = true
       clearInterval(looking)
       clearInterval(saving)
       await save().catch(report)

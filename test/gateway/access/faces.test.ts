@@ -9,7 +9,7 @@ import { openAccess } from '../../../src/gateway/access/access.ts'
 import { readAccessSettings } from '../../../src/gateway/access/access-settings.ts'
 import { addKey, revokeKey } from '../../../src/gateway/access/key-file.ts'
 import { openGateway } from '../../../src/gateway/gateway.ts'
-import { lookEveryMs } from '../../../src/gateway/open-grants.ts'
+import { lookEveryMs } from '../../../src/gateway/open-streams.ts'
 import { openHttpServer } from '../../../src/service/http/node.ts'
 import { defineResource } from '../../../src/service/resource.ts'
 import { askOver, eventually, openTestService } from '../../support/service.ts'
@@ -48,12 +48,13 @@ test('one service behind one gateway has two faces; a key reaches one of them, a
     plans: { pro: { unlimited: true } },
     audience: { keyFile: 'audience.key' },
   })
+  const gatewaySettings = {
+    listen: { port: 0 },
+    faces: { internal: { root: '/internal' }, public: { root: '/api' } },
+    services: { people: { instances: [server.url], paths: ['/people'] } },
+  }
   await using gateway = await openGateway({
-    settings: {
-      listen: { port: 0 },
-      faces: { internal: { root: '/internal' }, public: { root: '/api' } },
-      services: { people: { instances: [server.url], paths: ['/people'] } },
-    },
+    settings: gatewaySettings,
     admitter: await openAccess(settings, { folder }),
     visibility: { isVisible: () => true },
     onError: error => assert.fail(String(error)),
@@ -107,6 +108,11 @@ test('one service behind one gateway has two faces; a key reaches one of them, a
   })
   const reader = stream.body!.getReader()
   await reader.read()
+  // What was let in before a new configuration is watched as ever.
+  await gateway.replace(gatewaySettings, {
+    admitter: await openAccess(settings, { folder }),
+    visibility: { isVisible: () => true },
+  })
   const begunMs = performance.now()
   await revokeKey(keyFile, record.id)
   await assert.rejects(async () => {
