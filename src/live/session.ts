@@ -107,6 +107,11 @@ export class Session implements Outlet {
 
   send(parcel: Parcel): void {
     if (this.#phase !== 'open') return
+    // Between two looks at the lease nothing that it granted is delivered after its end.
+    if (parcel.messages > 0 && this.#lease !== undefined && this.#host.now() >= this.#lease.untilMs) {
+      this.#checkLease(this.#lease.untilMs)
+      return
+    }
     const { counters } = this.#host
     const bytes = parcel.bytes(this.#wire.form)
     counters.sends += 1
@@ -250,7 +255,9 @@ export class Session implements Outlet {
     // The same texts for all pages that follow the same, where there is a reason to keep them at all.
     const follow = this.#seats.flatMap(seat => seat.channel.view.follows)
     this.#lease = this.#host.access.isLeased ? { ...lease, follow } : undefined
-    if (this.#slowSinceMs > 0) this.#suspend()
+    // It may have ended while it was seated: with its lease.
+    if (this.#phase !== 'open') this.#leave()
+    else if (this.#slowSinceMs > 0) this.#suspend()
   }
 
   #seat(view: View, { positions, isFromNow }: Hello): readonly Seat[] {

@@ -48,7 +48,7 @@ export class LiveWorld {
     const onWrite = (audience: string, bytes: Buffer): void => {
       const since = this.server.withdrawn.get(audience) ?? Number.POSITIVE_INFINITY
       const agoMs = runtime.now() - since
-      if (!this.server.isAllowed(audience) && agoMs > leaseMs + 1 && bytes.includes('"messages":[{'))
+      if (!this.server.isAllowed(audience) && agoMs > leaseMs && bytes.includes('"messages":[{'))
         ledger.violations.push(
           `leaked: ${audience} is sent changes ${agoMs} ms after it may no longer see them`,
         )
