@@ -12,7 +12,7 @@ import { openService, type Service } from '../../src/service/service.ts'
 import type { SimBroker, SimConnection } from './broker.ts'
 import type { Fault } from './faults.ts'
 import type { JudgedLog, Ledger } from './ledger.ts'
-import { type Commit, type SimPool, SimPostgres } from './postgres.ts'
+import { type Commit, type SimPool, SimPostgres, type Step } from './postgres.ts'
 import type { Runtime } from './runtime.ts'
 import { resources, SimService, serviceOptions, shortRetention, streams } from './service.ts'
 
@@ -29,7 +29,7 @@ interface RecordedState {
   readonly version: number
   readonly state: { readonly id: string; readonly name: string }
   /** The commit that made it. */
-  readonly commit: number
+  readonly step: Step
 }
 
 const instanceCount = 2
@@ -175,7 +175,9 @@ export class SimPostgresService extends SimService {
 
   #setBack(to: Commit): void {
     this.#database.promote(to)
-    this.#recorded = this.#recorded.filter(({ commit }) => commit <= to.count)
+    const kept = new Set<Step>()
+    for (let step: Step | undefined = to.step; step !== undefined; step = step.before) kept.add(step)
+    this.#recorded = this.#recorded.filter(({ step }) => kept.has(step))
   }
 
   /** The ledger sees what is committed at once, in the moment of the commit. */
@@ -193,7 +195,7 @@ export class SimPostgresService extends SimService {
       for (let count = 0; count < 6; count++) {
         await this.#runtime.sleep(between(1, 300))
         const pool = this.#database.createPool()
-        const made: Omit<RecordedState, 'commit'>[] = []
+        const made: Omit<RecordedState, 'step'>[] = []
         try {
           const client = await pool.connect()
           await client.query({ text: 'BEGIN' })
@@ -210,8 +212,8 @@ export class SimPostgresService extends SimService {
           }
           const isKept = chance(0.8)
           const { command } = await client.query({ text: isKept ? 'COMMIT' : 'ROLLBACK' })
-          if (command === 'COMMIT')
-            this.#recorded.push(...made.map(change => ({ ...change, commit: this.#database.last.count })))
+          const { step } = client
+          if (command === 'COMMIT') this.#recorded.push(...made.map(change => ({ ...change, step: step! })))
         } catch {
           // The server is away, or two transactions wait for each other: the application gives up.
         } finally {

@@ -23,9 +23,14 @@ import {
 } from './postgres-statement.ts'
 import type { Runtime } from './runtime.ts'
 
+/** A commit in the history that led to it: what was lost by going back is in no later one. */
+export interface Step {
+  readonly before: Step | undefined
+}
+
 /** What the disk holds after a commit. Its tables are never altered. */
 export interface Commit {
-  readonly count: number
+  readonly step: Step
   readonly lsn: number
   readonly tables: Tables
 }
@@ -35,7 +40,7 @@ export class SimPostgres {
   isUp = true
   timeline = 1
   readonly sessions = new Set<SimSession>()
-  readonly #history: Commit[] = [{ count: 0, lsn: 1_000, tables: createTables() }]
+  readonly #history: Commit[] = [{ step: { before: undefined }, lsn: 1_000, tables: createTables() }]
   readonly #listeners = new Set<(isSetBack: boolean) => void>()
   /** Who holds a lock, and who waits for it. */
   readonly #locks = new Map<string, { holder: SimSession; readonly waiting: Waiting[] }>()
@@ -143,8 +148,9 @@ export class SimPostgres {
       for (const [path, row] of recorded) target.recorded.set(path, row)
       for (const change of inserted) target.pending.set(change.id, change)
     }
-    const { count, lsn } = this.last
-    this.#history.push({ count: count + 1, lsn: lsn + 10, tables })
+    const { step, lsn } = this.last
+    session.step = { before: step }
+    this.#history.push({ step: session.step, lsn: lsn + 10, tables })
     if (this.#history.length > 60) this.#history.shift()
     for (const listener of this.#listeners) listener(false)
   }
@@ -170,7 +176,7 @@ export class SimPool implements PostgresPool {
     this.#server = server
   }
 
-  async connect(): Promise<PostgresClient> {
+  async connect(): Promise<SimSession> {
     const { runtime } = this.#server
     // A connection that was idle may have died unnoticed.
     const session = this.#idle.pop()
@@ -195,6 +201,8 @@ export class SimPool implements PostgresPool {
 export class SimSession implements PostgresClient {
   /** What the transaction leaves of the log's tables, once it has written some. */
   working: Tables | undefined
+  /** Its last commit. */
+  step: Step | undefined
   /** What a transaction of the application leaves. */
   readonly recorded = new Map<string, Recorded>()
   readonly inserted: Change[] = []
