@@ -2,7 +2,7 @@
  * Which resource of the API a URL is about, and which ones a request may change: the resources, and the rules for what a request
  * changes elsewhere. Pure.
  */
-import { type Json, LockstepError, quote } from '../contract/index.ts'
+import { isReservedSegment, type Json, LockstepError, quote, tryEncodeSegment } from '../contract/index.ts'
 import { readPointer } from './json-pointer.ts'
 import { collectionPath, type Mirrored, resourcePath } from './mirrored.ts'
 import {
@@ -55,7 +55,7 @@ export class TargetTable {
     this.mirrored = mirrored
     this.#places = mirrored
       .flatMap(each => [
-        ...(each.list === undefined ? [] : [{ pattern: each.list, mirrored: each, isList: true }]),
+        ...listsOf(each).map(pattern => ({ pattern, mirrored: each, isList: true })),
         { pattern: each.item, mirrored: each, isList: false },
       ])
       .sort((a, b) => comparePatterns(a.pattern, b.pattern))
@@ -121,6 +121,13 @@ export class TargetTable {
   }
 }
 
+/** Where it is listed, and what its items lie below: some APIs take new ones there, and list them elsewhere. */
+function listsOf({ list, item }: Mirrored): readonly UrlPattern[] {
+  const home = item.text.endsWith('/{id}') ? item.text.slice(0, -'/{id}'.length) : ''
+  const lists = list === undefined ? [] : [list]
+  return home === '' || home === list?.text ? lists : [...lists, parseUrlPattern(home)]
+}
+
 function makeTarget(
   mirrored: Mirrored,
   isList: boolean,
@@ -128,10 +135,14 @@ function makeTarget(
   isBelow: boolean,
 ): Target | undefined {
   try {
-    const path = isList ? collectionPath(mirrored, values) : resourcePath(mirrored, values)
-    return { mirrored, kind: isList ? 'collection' : 'resource', path, isBelow }
+    if (isList) return { mirrored, kind: 'collection', path: collectionPath(mirrored, values), isBelow }
+    // What cannot be an id is something that the API has for all of them: `/people/_bulk`.
+    const isItem = tryEncodeSegment(values['id']!) !== undefined && !isReservedSegment(values['id']!)
+    if (!isItem)
+      return { mirrored, kind: 'collection', path: collectionPath(mirrored, values), isBelow: true }
+    return { mirrored, kind: 'resource', path: resourcePath(mirrored, values), isBelow }
   } catch {
-    // An id that no path can have is not mirrored.
+    // A parent that no path can have is not mirrored, nor what is below it.
     return undefined
   }
 }
