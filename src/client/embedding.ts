@@ -32,7 +32,7 @@ export interface EmbeddingOptions {
   readonly references: readonly Reference[]
   /** By URL. */
   readonly collections: ReadonlyMap<string, EmbeddedCollection>
-  /** Is called each time that the limit is met. */
+  /** Is called with each resource that leads over the limit. */
   readonly onOverfull: (error: LockstepError) => void
 }
 
@@ -95,26 +95,26 @@ export class Embedding {
     const before = this.#links.get(id) ?? []
     if (links.length === 0) this.#links.delete(id)
     else this.#links.set(id, links)
-    for (const link of links) this.#add(link, id)
-    for (const link of before) {
-      if (!links.some(({ url, id }) => url === link.url && id === link.id)) this.#remove(link, id)
-    }
+    let isOverfull = false
+    for (const link of links) if (!this.#add(link, id)) isOverfull = true
+    if (isOverfull) this.#options.onOverfull(overfull())
+    const kept = new Set(links.map(keyOf))
+    for (const link of before) if (!kept.has(keyOf(link))) this.#remove(link, id)
   }
 
-  #add({ url, id }: Link, referrer: string): void {
+  /** `false` where there are too many. */
+  #add({ url, id }: Link, referrer: string): boolean {
     const all = this.#referrers.get(url)!
     let referrers = all.get(id)
     if (referrers === undefined) {
-      if (this.#count >= maxEmbedded) {
-        this.#options.onOverfull(overfull())
-        return
-      }
+      if (this.#count >= maxEmbedded) return false
       referrers = new Set()
       all.set(id, referrers)
       this.#count++
       this.#options.collections.get(url)!.selection.want(id)
     }
     referrers.add(referrer)
+    return true
   }
 
   #remove({ url, id }: Link, referrer: string): void {
@@ -145,6 +145,10 @@ export class Embedding {
 interface Link {
   readonly url: string
   readonly id: string
+}
+
+function keyOf({ url, id }: Link): string {
+  return `${url} ${id}`
 }
 
 function miss(code: keyof typeof misses): Found {
