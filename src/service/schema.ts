@@ -57,10 +57,21 @@ export function compileSchema(
   try {
     const validator = Compile(compiled)
     const validate = (state: JsonObject): readonly Fault[] =>
-      validator.Check(state) ? [] : readFaults(compiled, state)
+      validator.Check(state) ? [] : readFaults(compiled, state).map(each => explainText(each, texts))
     return { schema: whole, texts, validate }
   } catch (cause) {
     throw refuse(`it cannot be compiled (${String(cause)})`, cause)
+  }
+}
+
+/** That a text is a map is nothing that its author wrote down: it is said how to write one. */
+function explainText(fault: Fault, { places, languages }: Texts): Fault {
+  if (fault.detail !== 'must be object') return fault
+  if (!places.some(place => fault.pointer === `/${place.join('/')}`)) return fault
+  const [first] = languages
+  return {
+    ...fault,
+    detail: `must be a map of languages, {"${first}": "…"}, or be written with ?lang=${first}`,
   }
 }
 

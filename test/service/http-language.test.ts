@@ -190,6 +190,11 @@ test('10.4 what is written without a language is a map, and what is written in o
       assert.equal((problem['faults'] as { pointer: string }[])[0]!.pointer, pointer)
     }
   }
+  const { json } = await api.ask('PATCH', '/recipes/bread', { body: { title: 'Pain' } })
+  assert.match(
+    String(json['detail']),
+    /\/title must be a map of languages, {"en": "…"}, or be written with \?lang=en/,
+  )
   for (const lang of ['es', 'fr-CH', 'de', ''])
     assertProblem(await api.ask('PATCH', `/recipes/bread?lang=${lang}`, { body: {} }), 400, 'invalid-query')
   assertProblem(await api.ask('DELETE', '/recipes/bread?lang=fr'), 400, 'invalid-query')
