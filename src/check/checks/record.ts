@@ -138,7 +138,7 @@ async function checkHeads(context: Context, judge: Judge): Promise<void> {
   for (const { stream, epoch, head: begin } of context.beginnings) {
     const topic = `${topicPrefix}lockstep/head/${stream}`
     const own = (): typeof hearing.heads => hearing.heads.filter(each => each.topic === topic)
-    const came = await hearing.until(() => own().length > 0, 7_500 + context.patienceMs / 2)
+    const came = await hearing.until(() => own().length > 0, context.patienceMs)
     if (!judge.expect(came, `no head came on ${topic} within 5 s and some grace`)) continue
     const now = await readFeedPage(context.api, stream, 'after=now')
     for (const { head } of own()) {
