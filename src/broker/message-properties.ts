@@ -8,14 +8,14 @@ export interface PacketProperties {
   userProperties?: Record<string, string | string[]>
 }
 
-/** Leaves out what is missing: the packet's writer would write it. */
+/** Leaves out what is missing or empty: a packet with user properties of which there are none is never sent. */
 export function formatProperties(properties: MessageProperties): PacketProperties {
   const { contentType, responseTopic, correlationData, attributes } = properties
   return {
     ...(contentType === undefined ? {} : { contentType }),
     ...(responseTopic === undefined ? {} : { responseTopic }),
     ...(correlationData === undefined ? {} : { correlationData: Buffer.from(correlationData) }),
-    ...(attributes === undefined ? {} : { userProperties: { ...attributes } }),
+    ...(Object.keys(attributes ?? {}).length === 0 ? {} : { userProperties: { ...attributes } }),
   }
 }
 
