@@ -202,6 +202,14 @@ test('13-gateway.ts: one route is the serviceâ€™s, the rest is the old programâ€
   assert.equal(await example.line(), '/ legacy 1')
 })
 
+test('14-sidecar.ts: an API that knows nothing of it is followed, also where it is written round the sidecar', async t => {
+  const example = run(t, '14-sidecar.ts')
+  assert.equal(await example.line(), "[ { id: '1', name: 'Ann' } ]")
+  assert.equal(await example.line(), 'modified /people/1 {"id":"1","name":"Anna"}')
+  assert.equal(await example.line(), 'created /people/2 {"id":"2","name":"Bob"}')
+  assert.deepEqual(await once(example.process, 'exit'), [0, null])
+})
+
 for (const name of ['express', 'fastify', 'hono', 'koa', 'nest', 'node']) {
   const file = readdirSync(folder).find(each => each.endsWith(`-middleware-${name}.ts`))!
   test(`${file.slice(0, -3)}: an application that was there before is followed`, async t => {

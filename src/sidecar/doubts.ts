@@ -3,7 +3,7 @@
  *
  * A path is looked at when no write of it is under way, one look at a time, and once more where a write ended after the look
  * began: so looks of a path are in order, and the last one sees what the last write left. Where writes overlap without an end it is looked
- * at all the same, every `maxOverlapMs`. PROTOCOL.md §13.
+ * at all the same, every `maxOverlapMs`. PROTOCOL.md §15.
  */
 
 export interface DoubtsOptions {

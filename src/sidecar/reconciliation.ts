@@ -1,6 +1,6 @@
 /**
  * Compares a list of the API with the shadow: what went round the sidecar, and what happened while it was not there. Decisions only;
- * the observer reads, and writes what comes of them. Pure. PROTOCOL.md §13.
+ * the observer reads, and writes what comes of them. Pure. PROTOCOL.md §15.
  */
 import { isEqualJson, type Json, type JsonObject } from '../contract/index.ts'
 import type { StoredItem } from '../log/change-log.ts'

@@ -1,6 +1,6 @@
 /**
  * A sidecar: mirrors an API that knows nothing of it. A reverse proxy stands before the API, looks at what writes may have changed, keeps
- * what it sees in a change log, and serves and publishes that as any service does. PROTOCOL.md §13.
+ * what it sees in a change log, and serves and publishes that as any service does. PROTOCOL.md §15.
  */
 import { once } from 'node:events'
 import type { Server } from 'node:http'

@@ -1,4 +1,4 @@
-/** What a write of a client may have changed, by what is known of it at its end. Pure. PROTOCOL.md §13. */
+/** What a write of a client may have changed, by what is known of it at its end. Pure. PROTOCOL.md §15. */
 import { isJsonObject, type Json } from '../contract/index.ts'
 import type { WriteEnd } from './doubts.ts'
 import type { Outcome } from './forwarding.ts'

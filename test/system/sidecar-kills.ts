@@ -160,7 +160,10 @@ async function writeOn(load: Load, onProgress: SidecarKillsOptions['onProgress']
       if (response.status < 500) load.answered++
       else load.unknown++
     } catch {
+      // It may have been made. Another one is sent in its place, when there may be somebody to take it.
       load.unknown++
+      load.left++
+      await new Promise(resolve => setTimeout(resolve, 50))
     }
   }
 }
