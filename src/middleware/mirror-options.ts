@@ -151,6 +151,12 @@ export function readMirrorOptions(options: MirrorOptions): MirrorSettings {
   const mirrored = names.map(name => {
     const { read, readAll, answers = 'read', ...rest } = resources[name]!
     checkParent(name, names)
+    if (answers === 'whole' && options.shared === true) {
+      throw new LockstepError(
+        'invalid-option',
+        `answers of ${quote(name)} is "whole", and shared is true: an answer says nothing of what other processes write. Leave one of them out.`,
+      )
+    }
     if (answers === 'whole') whole.add(name)
     else if (answers !== 'read') {
       throw new LockstepError(
