@@ -1,4 +1,10 @@
-/** Mutations of followers, their replicas, and what they hear: see mutations.ts. */
+/**
+ * Mutations of followers, their replicas, and what they hear: see mutations.ts.
+ *
+ * Not here, since in this world they change nothing that a promise forbids; test/client/follower-machine.test.ts has them. An event stream that skips something:
+ * a service does not, and a connection loses nothing in its middle. An answer from before the source was up that makes a copy live: it is live at a
+ * position that is true, and behind by what was published meanwhile, as it is by a message that the broker loses, until the next head.
+ */
 import type { Mutation } from './mutations.ts'
 
 export const followerMutations: readonly Mutation[] = [
@@ -82,21 +88,9 @@ export const followerMutations: readonly Mutation[] = [
     replace: "  enter(step, 'live')\n  if (m.wasLive && now < 0) plan(",
   },
   {
-    name: 'an event stream that skips something is taken as it is',
-    file: 'src/client/follower-intake.ts',
-    find: 'if (interval.after <= m.position) {',
-    replace: 'if (interval.after <= m.position || m.isOrdered) {',
-  },
-  {
     name: 'silence is never noticed',
     file: 'src/client/follower-machine.ts',
     find: 'if (now >= deadlines.silence) fallSilent(step)',
     replace: 'if (now >= deadlines.silence) deadlines.silence = never',
-  },
-  {
-    name: 'an answer from before the source was up makes the copy live',
-    file: 'src/client/follower-question.ts',
-    find: 'if (origin.certain && m.isSourceUp && !m.isOrdered) m.isCertain = true',
-    replace: 'if (m.isSourceUp && !m.isOrdered) m.isCertain = true',
   },
 ]

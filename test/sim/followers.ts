@@ -76,10 +76,24 @@ export class SimFollower {
 
   /** Lists come in pages of a few items, as where a collection is larger. */
   #createFetch(): typeof fetch {
-    const { runtime } = this.#parts
-    if (runtime.chance(0.5)) return this.link.fetch
-    const limit = `limit=${runtime.between(2, 6)}`
-    return (input, init) => this.link.fetch(String(input).replace('limit=1000', limit), init)
+    const { runtime, isRunning } = this.#parts
+    const limit = runtime.chance(0.5) ? 'limit=1000' : `limit=${runtime.between(2, 6)}`
+    return (input, init) => {
+      const url = String(input).replace('limit=1000', limit)
+      const older = isRunning() && runtime.chance(0.15) ? this.#answerOlder(new URL(url).pathname) : undefined
+      return older === undefined ? this.link.fetch(url, init) : Promise.resolve(older)
+    }
+  }
+
+  /** What a reader that is one change behind says of a resource in a followed collection; of what is followed itself nobody could tell that it is old. */
+  #answerOlder(path: string): Response | undefined {
+    const isBelow = path.slice(0, path.lastIndexOf('/')) === this.#parts.path && !path.endsWith('_changes')
+    const entry = isBelow ? this.#ledger.before(path) : undefined
+    if (entry?.state === undefined) return undefined
+    const { epoch, seq, version, state } = entry
+    const marker = `${path.split('/', 2)[1]}:${epoch}:${seq}`
+    const headers = { etag: `"${epoch}.${version}"`, 'lockstep-marker': marker }
+    return Response.json(state, { headers })
   }
 
   #random(): number {
@@ -100,8 +114,14 @@ export class SimFollower {
         this.#faultUntil = runtime.now() + runtime.between(1, 1_000)
         continue
       }
-      const seq = this.#ledger.headOf(stream)
       const isRefresh = runtime.chance(0.6)
+      if (isRefresh && runtime.chance(0.4)) {
+        // One is on its way already: it may not serve what is asked for after it.
+        follower.refresh().catch(() => {})
+        await runtime.sleep(runtime.between(5, 60))
+        if (this.#ledger.epochOf(stream) !== epoch) continue
+      }
+      const seq = this.#ledger.headOf(stream)
       try {
         if (isRefresh) await follower.refresh({ timeoutMs: runtime.between(100, 8_000) })
         else await follower.atLeast([{ stream, epoch, seq }], { timeoutMs: runtime.between(100, 8_000) })
@@ -122,6 +142,20 @@ export class SimFollower {
       if (this.follower === follower && isRunning()) await this.kill(runtime.between(1, 3_000))
       return
     }
+  }
+
+  /** Where nothing changes any more a new baseline brings nothing new; what is in the file all the same is found by who starts from it. */
+  async rest(): Promise<void> {
+    const { runtime, replicaFile } = this.#parts
+    const { follower } = this
+    if (replicaFile === undefined || follower === undefined || !runtime.chance(0.2)) return
+    try {
+      await follower.refresh({ timeoutMs: 2_000 })
+    } catch {
+      return
+    }
+    await runtime.sleep(runtime.between(50, 400))
+    if (this.follower === follower) await this.kill(runtime.between(1, 100))
   }
 
   /** Ends its process as a kill does: what is not in its file is lost. It starts again after a while. */

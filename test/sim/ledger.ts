@@ -98,6 +98,14 @@ export class Ledger {
     return (entries?.at(-1)?.version ?? 0) > version
   }
 
+  /** What a resource was before its last change, in the present epoch. */
+  before(path: string): (Entry & { readonly epoch: string }) | undefined {
+    const stream = path.split('/', 2)[1]!
+    const epoch = this.#epochs.get(stream)
+    const entry = epoch === undefined ? undefined : this.#history(stream, epoch).resources.get(path)?.at(-2)
+    return entry && { ...entry, epoch: epoch! }
+  }
+
   /** The resources at a place in the log: their versions, and whether they were there. */
   *at(
     stream: string,

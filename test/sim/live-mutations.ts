@@ -29,14 +29,14 @@ export const liveMutations: readonly Mutation[] = [
   {
     name: 'a replay is not checked',
     file: 'src/live/access.ts',
-    find: '      await ask(question)\n      return lease(question, Number.POSITIVE_INFINITY)',
-    replace: '      return lease(question, Number.POSITIVE_INFINITY)',
+    find: 'return lease(question, await ask(question), Number.POSITIVE_INFINITY)',
+    replace: 'return lease(question, now(), Number.POSITIVE_INFINITY)',
   },
   {
     name: 'a lease is not looked at again',
     file: 'src/live/access.ts',
-    find: '      await ask(old)\n',
-    replace: '',
+    find: 'const askedMs = await ask(old)',
+    replace: 'const askedMs = now()',
   },
   {
     name: 'a ticket that has expired is taken',

@@ -4,10 +4,11 @@
  */
 import { spawn } from 'node:child_process'
 import { cpSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { availableParallelism, tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { followerMutations } from './follower-mutations.ts'
 import { liveMutations } from './live-mutations.ts'
+import { postgresMutations } from './postgres-mutations.ts'
 
 export interface Mutation {
   readonly name: string
@@ -116,14 +117,21 @@ const mutations: readonly Mutation[] = [
   },
 ]
 
-const all = [...mutations, ...liveMutations]
+/** With what each seed runs, so that what is broken is in use. */
+const hunts: readonly (readonly [mutations: readonly Mutation[], options: readonly string[]])[] = [
+  [mutations, []],
+  [postgresMutations, ['--postgres']],
+  [liveMutations, ['--pages']],
+]
 const root = new URL('../..', import.meta.url).pathname
-const wanted = process.argv[2]
+const wanted = process.argv[2] ?? ''
 const maxSeeds = 2_000
-let alive = 0
 
 /** Runs the simulation on a mutated copy; gives the seed that noticed. */
-async function hunt({ file, find, replace }: Mutation, hasPages: boolean): Promise<number | undefined> {
+async function hunt(
+  { file, find, replace }: Mutation,
+  options: readonly string[],
+): Promise<number | undefined> {
   const folder = mkdtempSync(join(tmpdir(), 'lockstep-mutation-'))
   try {
     for (const part of ['src', 'test/sim', 'package.json'])
@@ -137,7 +145,7 @@ async function hunt({ file, find, replace }: Mutation, hasPages: boolean): Promi
     )
     const child = spawn(
       process.execPath,
-      ['test/sim/run.ts', '--seeds', String(maxSeeds), '--until-failure', ...(hasPages ? ['--pages'] : [])],
+      ['test/sim/run.ts', '--seeds', String(maxSeeds), '--until-failure', ...options],
       { cwd: folder, stdio: ['ignore', 'pipe', 'ignore'] },
     )
     let output = ''
@@ -149,13 +157,22 @@ async function hunt({ file, find, replace }: Mutation, hasPages: boolean): Promi
   }
 }
 
-for (const mutation of all) {
-  if (wanted !== undefined && !mutation.name.includes(wanted)) continue
-  const seed = await hunt(mutation, liveMutations.includes(mutation))
-  if (seed === undefined) alive++
-  console.log(
-    `${seed === undefined ? 'ALIVE  ' : 'killed '} ${seed === undefined ? '' : `by seed ${seed}`.padEnd(13)} ${mutation.name}`,
-  )
+const queue = hunts.flatMap(([list, options]) =>
+  list.filter(({ name }) => name.includes(wanted)).map(mutation => ({ mutation, options })),
+)
+const count = queue.length
+let alive = 0
+
+/** Takes one after the other. */
+async function work(): Promise<void> {
+  for (let next = queue.shift(); next !== undefined; next = queue.shift()) {
+    const seed = await hunt(next.mutation, next.options)
+    if (seed === undefined) alive++
+    const found = seed === undefined ? 'ALIVE                ' : `killed by seed ${String(seed).padEnd(6)}`
+    console.log(`${found} ${next.mutation.name}`)
+  }
 }
-console.log(`${all.length - alive} of ${all.length} mutations killed within ${maxSeeds} seeds`)
+
+await Promise.all(Array.from({ length: availableParallelism() }, work))
+console.log(`${count - alive} of ${count} mutations killed within ${maxSeeds} seeds`)
 process.exit(alive > 0 ? 1 : 0)

@@ -148,11 +148,14 @@ export class SimPostgresService extends SimService {
     for (;;) {
       if (this.boot !== boot) return
       const pool = this.#database.createPool()
+      const begun: { close(): Promise<void> }[] = []
       try {
         const log = await openPostgresLog({ pool, pollMs, onError: this.#onError })
+        begun.push(log)
         await log.ensureStreams(streams)
         this.#attach()
         const connection = this.#broker.connect()
+        begun.push(connection)
         const options = { ...serviceOptions, resources, log, broker: connection, onError: this.#onError }
         const service = await openService(options)
         const instance: Instance = { isUp: true, pool, connection, log, service }
@@ -161,6 +164,7 @@ export class SimPostgresService extends SimService {
         return
       } catch (error) {
         pool.kill()
+        for (const part of begun) void part.close()
         this.#onError(error)
         await this.#runtime.sleep(200)
       }

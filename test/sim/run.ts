@@ -13,6 +13,7 @@ const { values } = parseArgs({
     from: { type: 'string', default: '1' },
     'until-failure': { type: 'boolean', default: false },
     pages: { type: 'boolean' },
+    postgres: { type: 'boolean' },
   },
 })
 
@@ -29,7 +30,7 @@ function tellFailure({ seed, violations }: SimulationResult): void {
 
 /** One simulation with its whole story. */
 async function tellStory(seed: number): Promise<boolean> {
-  const result = await simulate(seed, { keepTrace: true, hasPages })
+  const result = await simulate(seed, { keepTrace: true, hasPages, isPostgres })
   for (const line of result.trace) console.log(line)
   console.log(`digest ${result.digest}, right after ${result.convergenceMs.toFixed(0)} ms`)
   if (result.violations.length > 0) tellFailure(result)
@@ -39,7 +40,7 @@ async function tellStory(seed: number): Promise<boolean> {
 async function runMany(from: number, count: number, untilFailure: boolean): Promise<boolean> {
   const totals = createTotals()
   for (let seed = from; seed < from + count; seed++) {
-    const result = await simulate(seed, { hasPages })
+    const result = await simulate(seed, { hasPages, isPostgres })
     totals.add(result)
     if (result.violations.length > 0) tellFailure(result)
     if (totals.failed > 0 && untilFailure) break
@@ -51,7 +52,7 @@ async function runMany(from: number, count: number, untilFailure: boolean): Prom
   return totals.failed === 0
 }
 
-const { seed, seeds, from, pages: hasPages, 'until-failure': untilFailure } = values
+const { seed, seeds, from, pages: hasPages, postgres: isPostgres, 'until-failure': untilFailure } = values
 const isGood =
   seed === undefined
     ? await runMany(readNumber('from', from), readNumber('seeds', seeds), untilFailure)

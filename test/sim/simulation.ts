@@ -163,6 +163,7 @@ async function simulateIn(
     })
     isFaulty = false
     await Promise.all(writers.map(({ done }) => done))
+    await Promise.all(followers.map(follower => follower.rest()))
   }
   let isOver = false
   const failed = (error: unknown): void => {
