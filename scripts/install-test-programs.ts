@@ -5,13 +5,13 @@
  * missing; the tests that need it are skipped.
  */
 import { execFileSync, spawnSync } from 'node:child_process'
-import { accessSync, constants, existsSync, globSync } from 'node:fs'
+import { accessSync, constants, globSync } from 'node:fs'
 import path from 'node:path'
 
 interface Program {
   readonly command: string
   readonly packageName: string
-  /** What the package brings, where other packages have the command too. */
+  /** What the package brings, as a pattern, where other packages have the command too. */
   readonly file?: string
   /** The system service that the package starts, and that nobody asked for. */
   readonly service?: string
@@ -27,12 +27,17 @@ const programs: readonly Program[] = [
   { command: 'initdb', packageName: 'postgresql', service: 'postgresql' },
   { command: 'pgbouncer', packageName: 'pgbouncer', service: 'pgbouncer' },
   { command: 'chromium', packageName: 'chromium' },
+  // The examples in other languages.
+  { command: 'python3', packageName: 'python3-paho-mqtt', file: '/usr/lib/python3/dist-packages/paho' },
+  { command: 'php', packageName: 'php-cli' },
+  { command: 'php', packageName: 'php-sqlite3', file: '/etc/php/*/cli/conf.d/*-pdo_sqlite.ini' },
+  { command: 'php', packageName: 'php-intl', file: '/etc/php/*/cli/conf.d/*-intl.ini' },
   // For the benchmarks of live pages only.
   { command: 'nginx', packageName: 'libnginx-mod-nchan', file: nchanModule, service: 'nginx' },
 ]
 
 const missing = programs.filter(
-  ({ command, file }) => !isInstalled(command) || (file !== undefined && !existsSync(file)),
+  ({ command, file }) => !isInstalled(command) || (file !== undefined && globSync(file).length === 0),
 )
 const names = missing.map(({ packageName }) => packageName)
 if (names.length === 0) {

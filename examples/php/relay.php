@@ -77,25 +77,34 @@ function relay(Mqtt $broker): bool
     return $sent !== [];
 }
 
+/** Starts the API where it does not run: not yet, no more, or not while its port is still taken. */
+function serve(string $port): void
+{
+    static $server = null;
+    if ($server !== null && proc_get_status($server)['running']) return;
+    if ($server !== null) sleep(1);
+    putenv('PHP_CLI_SERVER_WORKERS=8');
+    $server = proc_open([PHP_BINARY, '-S', "127.0.0.1:$port", __DIR__ . '/service.php'], [2 => ['file', '/dev/null', 'w']], $pipes);
+}
+
 make_tables();
-$port = getenv('PORT') ?: '8000';
-putenv('PHP_CLI_SERVER_WORKERS=8');
-$server = proc_open([PHP_BINARY, '-d', 'serialize_precision=-1', '-S', "127.0.0.1:$port", __DIR__ . '/service.php'], [2 => ['file', '/dev/null', 'w']], $pipes);
+serve($port = getenv('PORT') ?: '8000');
 echo "http://127.0.0.1:$port/people\n";
-while (proc_get_status($server)['running']) {
+for (;; sleep(1)) {
     try {
         $broker = new Mqtt(getenv('BROKER') ?: '127.0.0.1:1883');
         $reset = ['event' => 'reset', 'resource' => '/people', 'time' => clock(), 'id' => 'people:' . epoch() . ':0'];
-        if (getenv('NEW_EPOCH')) $broker->publish('people', json_encode($reset, JSON_UNESCAPED_SLASHES)); // 3.6
+        if (getenv('NEW_EPOCH')) $broker->awaitAcknowledgement($broker->publish('people', json_encode($reset, JSON_UNESCAPED_SLASHES))); // 3.6
         for ($toldAt = 0; ; $broker->keepAlive()) {
             if (time() - $toldAt >= 5) { // 3.8
                 $broker->awaitAcknowledgement($broker->publish('lockstep/head/people', head_message(), true));
                 $toldAt = time();
             }
             if (!relay($broker)) usleep(20_000);
+            serve($port);
         }
     } catch (RuntimeException $error) {
         fwrite(STDERR, $error->getMessage() . " It is tried again.\n");
-        sleep(1);
+        serve($port);
     }
 }
