@@ -46,7 +46,7 @@ export class SessionTable {
     checkOrigin(request, origins)
     const address = admission.enter((addressOf ?? addressOfSocket)(request), clock.now())
     try {
-      const who = await audience?.(request)
+      const who = audience && (await orGone(request, audience(request)))
       this.#checkOpen()
       const wire = makeWire()
       const session = new Session(this.#host, wire, { address, audience: who })
@@ -90,6 +90,19 @@ export class SessionTable {
     this.connections[session.form] -= 1
     this.#options.admission.leave(session.address)
     if (this.#sessions.size === 0) this.#onEmpty?.()
+  }
+}
+
+/** Who has gone meanwhile is not waited for, and takes nobody's place. Errors: `closed`. */
+async function orGone<T>({ socket }: IncomingMessage, answer: T | Promise<T>): Promise<T> {
+  const { promise, reject } = Promise.withResolvers<never>()
+  const leave = (): void => reject(new LockstepError('closed', 'The page has gone before it was let in.'))
+  if (socket.destroyed) leave()
+  socket.once('close', leave)
+  try {
+    return await Promise.race([answer, promise])
+  } finally {
+    socket.off('close', leave)
   }
 }
 

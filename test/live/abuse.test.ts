@@ -6,6 +6,7 @@ import { connect as connectTcp } from 'node:net'
 import test from 'node:test'
 import { WebSocket } from 'ws'
 import { createFastClock } from '../client/manual-clock.ts'
+import { eventually } from '../support/service.ts'
 import { openScene } from './live-setup.ts'
 import { connectEvents, connectSocket, hello } from './page-client.ts'
 
@@ -150,6 +151,34 @@ test('connections have limits, in all and for each address, and storms a rate', 
   const arrivals = await Promise.allSettled(Array.from({ length: 40 }, () => connectSocket(slow.url)))
   const taken = arrivals.filter(({ status }) => status === 'fulfilled').length
   assert.ok(taken >= 5 && taken < 20, `${taken} of 40 were taken`)
+})
+
+test('who goes while it is found out who it is takes nobody’s place', async () => {
+  await using scene = await openScene()
+  let isHanging = true
+  let asked = 0
+  const { url, bridge } = await scene.open({
+    limits: { maxConnections: 3 },
+    audience: () => {
+      asked++
+      return isHanging ? new Promise<string>(() => {}) : 'ann'
+    },
+  })
+  const leaving = new AbortController()
+  const body = JSON.stringify(hello(['/people'], '', { from: 'now' }))
+  const headers = { 'content-type': 'application/json' }
+  const requests = [1, 2, 3].map(() =>
+    fetch(url, { method: 'POST', headers, body, signal: leaving.signal }).catch(() => {}),
+  )
+  await eventually(() => asked === 3)
+  const full = await fetch(url, { method: 'POST', headers, body })
+  assert.equal(full.status, 503)
+  leaving.abort()
+  await Promise.all(requests)
+  isHanging = false
+  await eventually(() => bridge.counters.refused['closed'] === 3)
+  await using page = await connectSocket(url, hello(['/people'], '', { from: 'now' }))
+  await page.type('live')
 })
 
 test('a page that says nothing, says too much or falls silent is given up', async () => {
