@@ -16,7 +16,8 @@ export const pageHeaders: Readonly<Record<string, string>> = {
   'content-security-policy': policy,
   'cache-control': 'no-store',
   vary: 'Accept, Origin',
-  'referrer-policy': 'no-referrer',
+  // Without a referrer a form would come from nowhere, as one of another site may.
+  'referrer-policy': 'same-origin',
   'cross-origin-opener-policy': 'same-origin',
   'cross-origin-resource-policy': 'same-origin',
 }

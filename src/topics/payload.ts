@@ -1,4 +1,4 @@
-/** What a request asks to be published: its body, by its media type. PROTOCOL.md §14. */
+/** What a request asks to be published: its body, by its media type. PROTOCOL.md §16. */
 import { isUtf8 } from 'node:buffer'
 import type { IncomingMessage } from 'node:http'
 import { LockstepError } from '../contract/index.ts'

@@ -2,7 +2,7 @@
  * One subscription for all: keeps the last value of each topic, and tells the streams.
  *
  * The last value is what the broker delivered last, retained or not. After a reconnect what the broker has retained wins over what was heard
- * before, since nobody knows what was published meanwhile. PROTOCOL.md §14.
+ * before, since nobody knows what was published meanwhile. PROTOCOL.md §16.
  */
 import type { Broker, Delivery, Subscription } from '../broker/broker.ts'
 import { isLockstepError, matchesTopicFilter, type ReportError } from '../contract/index.ts'

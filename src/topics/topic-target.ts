@@ -2,7 +2,7 @@
  * Which topic, or filter of topics, a URL means, and the other way round.
  *
  * A topic may hold what a path of Lockstep may not: empty levels, dots, spaces. So all that stands behind the root is one text,
- * percent-encoded once: `/topics/a%20b` is `a b`, `/topics/people/john%2540home` is `people/john%40home`. PROTOCOL.md §14.
+ * percent-encoded once: `/topics/a%20b` is `a b`, `/topics/people/john%2540home` is `people/john%40home`. PROTOCOL.md §16.
  */
 import { isTopicFilter, LockstepError, maxTopicBytes, quote } from '../contract/index.ts'
 

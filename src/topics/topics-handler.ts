@@ -1,7 +1,7 @@
 /**
  * Routes a request below the root to what answers it. The only place where a URL becomes a topic and an error an answer.
  *
- * GET shows a last value, or a list of them for a filter; PUT sets it, POST sends a message, DELETE takes it away. PROTOCOL.md §14.
+ * GET shows a last value, or a list of them for a filter; PUT sets it, POST sends a message, DELETE takes it away. PROTOCOL.md §16.
  */
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import Negotiator from 'negotiator'

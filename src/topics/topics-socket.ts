@@ -1,5 +1,5 @@
 /**
- * Streams over WebSockets: each text is an entry as in event streams; a page may publish by sending one. PROTOCOL.md §14.
+ * Streams over WebSockets: each text is an entry as in event streams; a page may publish by sending one. PROTOCOL.md §16.
  *
  * `{"topic": "lamp", "value": {"on": true}, "retain": true, "ref": 7}` is answered by `{"published": 7}`, or by `{"refused": 7, "problem": …}`.
  */

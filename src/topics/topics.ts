@@ -1,7 +1,7 @@
 /**
  * The REST view of any MQTT topic: last values, publishing, streams, and a page for people, on any Node HTTP server.
  *
- * It needs no service and knows nothing of resources; writing resources over MQTT is in writes.ts. PROTOCOL.md §14.
+ * It needs no service and knows nothing of resources; writing resources over MQTT is in writes.ts. PROTOCOL.md §16.
  */
 import type { IncomingMessage, Server, ServerResponse } from 'node:http'
 import type { Duplex } from 'node:stream'

@@ -1,7 +1,7 @@
 /**
  * A payload as a value: JSON where it is JSON, else text where it is UTF-8, else bytes. Nothing is lost on the way.
  *
- * What a publisher says of the type is not kept: a page of this origin must not be made of what anyone may publish. PROTOCOL.md §14.
+ * What a publisher says of the type is not kept: a page of this origin must not be made of what anyone may publish. PROTOCOL.md §16.
  */
 import { isUtf8 } from 'node:buffer'
 import { createHash } from 'node:crypto'

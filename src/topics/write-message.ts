@@ -2,7 +2,7 @@
  * A write as it came: its body, its conditions, and where the answer goes.
  *
  * With MQTT 5 the payload is the body, and the rest stands beside it: response topic, correlation data, content type, user properties. Without, the
- * payload is an envelope that has the body as a member. Which of both it is never depends on the body. PROTOCOL.md §15.
+ * payload is an envelope that has the body as a member. Which of both it is never depends on the body. PROTOCOL.md §18.
  */
 import { isUtf8 } from 'node:buffer'
 import { createHash } from 'node:crypto'

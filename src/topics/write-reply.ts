@@ -1,4 +1,4 @@
-/** The answer to a write as a message: the status, headers and body of the answer that REST would give. PROTOCOL.md §15. */
+/** The answer to a write as a message: the status, headers and body of the answer that REST would give. PROTOCOL.md §18. */
 import type { WriteReply } from './write-exchange.ts'
 
 /** What of the headers means something here. */

@@ -2,7 +2,7 @@
  * The topics on which devices write: the resource's own, with what is to be done behind it.
  *
  * `people/johndoe/_patch`, `_put` and `_delete`, and `people/_post` for a collection. What stands before them may hold one level `{user}`, which the
- * broker's access rules tie to the user (`pattern write devices/%u/#`). PROTOCOL.md §15.
+ * broker's access rules tie to the user (`pattern write devices/%u/#`). PROTOCOL.md §18.
  */
 import { LockstepError, parsePath, quote, topicToPath } from '../contract/index.ts'
 

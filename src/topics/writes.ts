@@ -2,7 +2,7 @@
  * Devices write resources over MQTT: each message becomes a request to the service, and the answer a message.
  *
  * It decides nothing about resources: validation, conditions, idempotency and the change log are the service's, as for REST. A write counts when
- * its answer came; until then a device sends it again, with the same correlation. PROTOCOL.md §15.
+ * its answer came; until then a device sends it again, with the same correlation. PROTOCOL.md §18.
  */
 import type { Broker, Delivery, Publisher, Subscription } from '../broker/broker.ts'
 import {
