@@ -1,7 +1,7 @@
 /** Fits a mirror to Fastify. */
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Mirror } from './mirror.ts'
-import { createNodeMiddleware } from './node.ts'
+import { createNodeAttendant, isBelowRoot } from './node.ts'
 
 interface FastifyRequest {
   readonly raw: IncomingMessage
@@ -16,7 +16,7 @@ interface FastifyReply {
 /** What a mirror needs of an instance of Fastify. */
 export interface FastifyInstance {
   addHook(
-    name: 'onRequest' | 'preHandler',
+    name: 'onRequest',
     hook: (request: FastifyRequest, reply: FastifyReply, done: () => void) => void,
   ): unknown
 }
@@ -26,17 +26,13 @@ export type FastifyPlugin = (app: FastifyInstance, options: unknown, done: () =>
 
 /** Makes the plugin, to be registered before the routes that are mirrored: `app.register(createFastifyPlugin(mirror))`. */
 export function createFastifyPlugin(mirror: Mirror): FastifyPlugin {
-  const middleware = createNodeMiddleware(mirror)
+  const attendTo = createNodeAttendant(mirror)
   const plugin: FastifyPlugin = (app, _options, done) => {
     app.addHook('onRequest', (request, reply, next) => {
       const { raw } = request
       // What the mirror answers itself is no matter of Fastify's.
-      if (mirror.handler.owns((raw.url ?? '/').replace(/\?.*$/s, ''))) reply.hijack()
-      middleware(raw, reply.raw, next)
-    })
-    app.addHook('preHandler', ({ raw, body }, _reply, next) => {
-      ;(raw as { body?: unknown }).body = body
-      next()
+      if (isBelowRoot(mirror, raw.url ?? '/')) reply.hijack()
+      attendTo(raw, reply.raw, next, () => request.body)
     })
     done()
   }

@@ -3,7 +3,7 @@
  * what is to be added. An answer that comes in parts, and is no JSON, is not held.
  */
 import type { OutgoingHttpHeader, OutgoingHttpHeaders, ServerResponse } from 'node:http'
-import type { Amendment, MetAnswer } from './meeting.ts'
+import { type Amendment, type MetAnswer, unamended } from './meeting.ts'
 
 export interface HeldAnswerOptions {
   /** An answer that is larger is not held. */
@@ -12,67 +12,64 @@ export interface HeldAnswerOptions {
   end(answer: MetAnswer): Amendment | Promise<Amendment>
   /** The request's body as the framework has parsed it. */
   requestBody(): unknown
-  /** The connection closed before the handler had answered. */
-  leave(): void
+  /** The connection closed before the handler had answered; `undefined` where that is no matter. */
+  readonly leave: (() => void) | undefined
 }
 
 interface Part {
   readonly chunk: Uint8Array
-  readonly callback: (() => void) | undefined
+  readonly callback: Callback | undefined
 }
 
 type Callback = () => void
-const ownMembers = ['writeHead', 'write', 'end', 'flushHeaders', 'headersSent', 'writableEnded'] as const
+type Chunk = string | Uint8Array
+type Given = OutgoingHttpHeaders | OutgoingHttpHeader[]
 
 /** Takes over the answer's own methods until it is sent. */
 export function holdAnswer(response: ServerResponse, options: HeldAnswerOptions): void {
   const held = new HeldAnswer(response, options)
-  const replacements: Record<(typeof ownMembers)[number], PropertyDescriptor> = {
-    writeHead: { value: held.writeHead.bind(held) },
-    write: { value: held.write.bind(held) },
-    end: { value: held.end.bind(held) },
-    flushHeaders: { value: () => held.release() },
-    headersSent: { get: () => held.isHeadGiven },
-    writableEnded: { get: () => held.isEnded },
-  }
-  for (const name of ownMembers)
-    Object.defineProperty(response, name, { ...replacements[name], configurable: true, enumerable: false })
+  // Assigned in one order, and never defined by a descriptor: each answer then has the same shape, and stays quick.
+  const own = response as unknown as Record<string, unknown>
+  own['writeHead'] = (status: number, reason?: string | Given, given?: Given) =>
+    held.writeHead(status, reason, given)
+  own['write'] = (chunk: Chunk, encoding?: BufferEncoding | Callback, callback?: Callback) =>
+    held.write(chunk, encoding, callback)
+  own['end'] = (chunk?: Chunk | Callback | null, encoding?: BufferEncoding | Callback, callback?: Callback) =>
+    held.end(chunk, encoding, callback)
+  own['flushHeaders'] = () => held.release()
+  if (options.leave === undefined) return
+  const { leave } = options
+  response.once('close', () => {
+    if (!held.isEnded) leave()
+  })
 }
 
 class HeldAnswer {
-  isHeadGiven = false
   isEnded = false
   readonly #response: ServerResponse
   readonly #options: HeldAnswerOptions
-  #parts: Part[] = []
+  #parts: Part[] | undefined
   #bytes = 0
   #isReleased = false
 
   constructor(response: ServerResponse, options: HeldAnswerOptions) {
     this.#response = response
     this.#options = options
-    response.once('close', () => {
-      if (!this.isEnded) options.leave()
-    })
   }
 
-  writeHead(
-    status: number,
-    reason?: string | OutgoingHttpHeaders | OutgoingHttpHeader[],
-    given?: OutgoingHttpHeaders | OutgoingHttpHeader[],
-  ): ServerResponse {
+  writeHead(status: number, reason?: string | Given, given?: Given): ServerResponse {
     const response = this.#response
     response.statusCode = status
     if (typeof reason === 'string') response.statusMessage = reason
     setHeaders(response, typeof reason === 'string' ? given : reason)
-    this.isHeadGiven = true
     return response
   }
 
-  write(chunk: string | Uint8Array, encoding?: BufferEncoding | Callback, callback?: Callback): boolean {
-    const done = typeof encoding === 'function' ? encoding : callback
-    this.isHeadGiven = true
-    this.#keep(toBytes(chunk, encoding), done)
+  write(chunk: Chunk, encoding?: BufferEncoding | Callback, callback?: Callback): boolean {
+    const part = toBytes(chunk, encoding)
+    this.#parts ??= []
+    this.#parts.push({ chunk: part, callback: typeof encoding === 'function' ? encoding : callback })
+    this.#bytes += part.length
     const type = this.#response.getHeader('content-type')
     const isJson = type === undefined || /\bjson\b/.test(String(type))
     if (!isJson || this.#bytes > this.#options.maxBytes) this.release()
@@ -80,103 +77,105 @@ class HeldAnswer {
   }
 
   end(
-    chunk?: string | Uint8Array | Callback | null,
+    chunk?: Chunk | Callback | null,
     encoding?: BufferEncoding | Callback,
     callback?: Callback,
   ): ServerResponse {
     const response = this.#response
     // What comes after the end is lost, as it is without this.
     if (this.isEnded) return response
-    const done = [chunk, encoding, callback].find(each => typeof each === 'function') as Callback | undefined
     this.isEnded = true
-    this.isHeadGiven = true
-    const last = chunk === undefined || chunk === null || typeof chunk === 'function' ? undefined : chunk
-    const body = this.#parts.length === 0 ? (last ?? '') : this.#join(last, encoding)
-    const text = typeof body === 'string' && typeof encoding === 'string' && !/^utf-?8$/i.test(encoding)
-    const whole = text ? Buffer.from(body as string, encoding as BufferEncoding) : body
-    const header = (name: string): string | undefined => {
-      const value = response.getHeader(name)
-      return value === undefined ? undefined : Array.isArray(value) ? value.join(', ') : String(value)
-    }
+    const done = typeof chunk === 'function' ? chunk : typeof encoding === 'function' ? encoding : callback
+    const last = typeof chunk === 'function' || chunk === null ? undefined : chunk
+    const body = this.#join(last, typeof encoding === 'string' ? encoding : 'utf8')
     const amendment = this.#options.end({
       status: response.statusCode,
-      header,
-      body: whole.length > this.#options.maxBytes ? undefined : whole,
+      header: name => readHeader(response, name),
+      body: body.length > this.#options.maxBytes ? undefined : body,
       requestBody: this.#options.requestBody(),
     })
-    if (amendment instanceof Promise) void amendment.then(found => this.#send(whole, found, done))
-    else this.#send(whole, amendment, done)
+    if (!(amendment instanceof Promise)) this.#send(body, amendment, done)
+    else {
+      // Whoever looks meanwhile finds that the answer has been given.
+      for (const name of ['headersSent', 'writableEnded'])
+        Object.defineProperty(response, name, { value: true, configurable: true })
+      void amendment.then(found => this.#send(body, found, done))
+    }
     return response
   }
 
   /** Sends what was kept, and lets the rest through: from now on nothing can be added. */
   release(): void {
     if (this.#isReleased) return
-    const parts = this.#parts
+    const parts = this.#parts ?? []
+    const response = this.#response
     this.#restore()
-    for (const { chunk, callback } of parts) this.#response.write(chunk, callback)
-    if (parts.length === 0) this.#response.flushHeaders()
+    if (parts.length === 0) response.flushHeaders()
+    for (const { chunk, callback } of parts) response.write(chunk, callback)
     // What it changed is observed at its end all the same.
-    this.#response.once('finish', () => {
+    response.once('finish', () => {
       this.isEnded = true
-      const { statusCode: status } = this.#response
       void this.#options.end({
-        status,
-        header: () => undefined,
+        status: response.statusCode,
+        header: name => readHeader(response, name),
         body: undefined,
         requestBody: this.#options.requestBody(),
       })
     })
   }
 
-  #send(body: string | Uint8Array, { headers, isUnchanged }: Amendment, done: Callback | undefined): void {
+  #send(body: Chunk, amendment: Amendment, done: Callback | undefined): void {
     const response = this.#response
     const parts = this.#parts
+    const { isUnchanged } = amendment
     this.#restore()
-    if (!response.headersSent) {
-      for (const [name, value] of Object.entries(headers)) response.setHeader(name, value)
+    if (amendment !== unamended) {
+      for (const name in amendment.headers) response.setHeader(name, amendment.headers[name]!)
       if (isUnchanged) {
         response.statusCode = 304
         for (const name of ['content-length', 'content-type', 'transfer-encoding'])
           response.removeHeader(name)
       }
     }
-    response.end(isUnchanged || body.length === 0 ? undefined : body, done)
-    for (const { callback } of parts) callback?.()
+    if (isUnchanged || body.length === 0) response.end(done)
+    else response.end(body, done)
+    for (const { callback } of parts ?? []) callback?.()
   }
 
   #restore(): void {
     this.#isReleased = true
-    this.#parts = []
+    this.#parts = undefined
     const own = this.#response as unknown as Record<string, unknown>
-    for (const name of ownMembers) delete own[name]
+    const proto = Object.getPrototypeOf(own) as Record<string, unknown>
+    for (const name of ['writeHead', 'write', 'end', 'flushHeaders']) own[name] = proto[name]
+    if (Object.hasOwn(own, 'headersSent'))
+      for (const name of ['headersSent', 'writableEnded']) delete own[name]
   }
 
-  #keep(chunk: Uint8Array, callback: Callback | undefined): void {
-    this.#parts.push({ chunk, callback })
-    this.#bytes += chunk.length
-  }
-
-  #join(last: string | Uint8Array | undefined, encoding: BufferEncoding | Callback | undefined): Buffer {
-    const parts = this.#parts.map(({ chunk }) => chunk)
-    return Buffer.concat(last === undefined ? parts : [...parts, toBytes(last, encoding)])
+  #join(last: Chunk | undefined, encoding: BufferEncoding): Chunk {
+    const isText =
+      last === undefined || typeof last !== 'string' || encoding === 'utf8' || encoding === 'utf-8'
+    const end = isText ? (last ?? '') : Buffer.from(last as string, encoding)
+    if (this.#parts === undefined) return end
+    return Buffer.concat([...this.#parts.map(({ chunk }) => chunk), toBytes(end, undefined)])
   }
 }
 
-function toBytes(chunk: string | Uint8Array, encoding: BufferEncoding | Callback | undefined): Uint8Array {
+function readHeader(response: ServerResponse, name: string): string | undefined {
+  const value = response.getHeader(name)
+  return value === undefined ? undefined : Array.isArray(value) ? value.join(', ') : String(value)
+}
+
+function toBytes(chunk: Chunk, encoding: BufferEncoding | Callback | undefined): Uint8Array {
   return typeof chunk === 'string'
     ? Buffer.from(chunk, typeof encoding === 'string' ? encoding : 'utf8')
     : chunk
 }
 
-function setHeaders(
-  response: ServerResponse,
-  given: OutgoingHttpHeaders | OutgoingHttpHeader[] | undefined,
-): void {
+function setHeaders(response: ServerResponse, given: Given | undefined): void {
   if (given === undefined) return
   if (!Array.isArray(given)) {
-    for (const [name, value] of Object.entries(given))
-      if (value !== undefined) response.setHeader(name, value)
+    for (const name in given) if (given[name] !== undefined) response.setHeader(name, given[name])
     return
   }
   // Pairs, or names and values in turn; a name may come several times.

@@ -33,6 +33,8 @@ export interface Amendment {
 
 /** A request that is about something that is mirrored. */
 export interface Meeting {
+  /** Does it change anything? Then `leave` is to be called where nobody answers. */
+  readonly isWrite: boolean
   /** Await it before the handler runs. It rejects where the intent could not be noted: then the handler MUST NOT run. */
   readonly ready: Promise<void> | undefined
   /** Set on the answer, whatever it is. */

@@ -26,7 +26,8 @@ import {
 } from '../sidecar/observing.ts'
 import { Application } from './application.ts'
 import type { Meeting, MetRequest } from './meeting.ts'
-import { Meetings } from './meetings.ts'
+import { MeetingContext } from './meeting-context.ts'
+import { meet } from './meetings.ts'
 import { type MirrorOptions, readMirrorOptions } from './mirror-options.ts'
 
 export interface Mirror extends AsyncDisposable {
@@ -100,7 +101,7 @@ export async function openMirror(options: MirrorOptions): Promise<Mirror> {
     await stop()
     throw error
   }
-  const meetings = new Meetings({
+  const context = new MeetingContext({
     table,
     journal,
     doubts,
@@ -124,7 +125,7 @@ export async function openMirror(options: MirrorOptions): Promise<Mirror> {
     handler,
     fetch: createFetchHandler(handler),
     service,
-    meet: request => meetings.meet(request),
+    meet: request => meet(context, request),
     start() {
       if (starting === undefined) {
         raiseLeftOver(journal, doubts, table)

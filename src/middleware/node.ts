@@ -18,21 +18,32 @@ const maxHeldBytes = 1_048_576
  * It answers what is below the mirror's root.
  */
 export function createNodeMiddleware(mirror: Mirror): NodeMiddleware {
-  const answer = createNodeListener(mirror.handler)
+  const attendTo = createNodeAttendant(mirror)
   return (request, response, next) => {
+    attendTo(request, response, next, () => (request as { readonly body?: unknown }).body)
+  }
+}
+
+/** As the middleware, told how the framework gives the body that it has parsed. */
+export type NodeAttendant = (
+  request: IncomingMessage,
+  response: ServerResponse,
+  next: () => void,
+  requestBody: () => unknown,
+) => void
+
+export function createNodeAttendant(mirror: Mirror): NodeAttendant {
+  const answer = createNodeListener(mirror.handler)
+  return (request, response, next, requestBody) => {
     const target = targetOf(request)
-    const mark = target.indexOf('?')
-    if (mirror.handler.owns(mark === -1 ? target : target.slice(0, mark))) {
+    if (isBelowRoot(mirror, target)) {
       answer(request, response)
       return
     }
     let meeting: Meeting | undefined
     try {
-      meeting = mirror.meet({
-        method: request.method ?? 'GET',
-        target,
-        header: name => headerOf(request, name),
-      })
+      const header = (name: string): string | undefined => headerOf(request, name)
+      meeting = mirror.meet({ method: request.method ?? 'GET', target, header })
     } catch (error) {
       refuse(response, error)
       return
@@ -43,12 +54,18 @@ export function createNodeMiddleware(mirror: Mirror): NodeMiddleware {
     }
     const { ready } = meeting
     const go = (): void => {
-      attend(request, response, meeting)
+      attend(response, meeting, requestBody)
       next()
     }
     if (ready === undefined) go()
     else ready.then(go, error => refuse(response, error))
   }
+}
+
+/** Is it the mirror's own? */
+export function isBelowRoot({ handler }: Mirror, target: string): boolean {
+  const mark = target.indexOf('?')
+  return handler.owns(mark === -1 ? target : target.slice(0, mark))
 }
 
 /** Wraps a listener of bare `node:http`: `createServer(createMirroredListener(mirror, (request, response) => …))`. */
@@ -57,17 +74,18 @@ export function createMirroredListener(mirror: Mirror, listener: Listener): List
   return (request, response) => middleware(request, response, () => void listener(request, response))
 }
 
-function attend(request: IncomingMessage, response: ServerResponse, meeting: Meeting): void {
-  for (const [name, value] of Object.entries(meeting.headers)) {
-    if (name === 'link') response.appendHeader(name, value)
-    else response.setHeader(name, value)
+function attend(response: ServerResponse, meeting: Meeting, requestBody: () => unknown): void {
+  const { headers } = meeting
+  for (const name in headers) {
+    if (name === 'link' && response.hasHeader(name)) response.appendHeader(name, headers[name]!)
+    else response.setHeader(name, headers[name]!)
   }
   if (!meeting.isHeld) return
   holdAnswer(response, {
     maxBytes: maxHeldBytes,
     end: answer => meeting.end(answer),
-    requestBody: () => (request as { readonly body?: unknown }).body,
-    leave: () => meeting.leave(),
+    requestBody,
+    leave: meeting.isWrite ? () => meeting.leave() : undefined,
   })
 }
 

@@ -60,3 +60,8 @@ function isSame(a: string | Uint8Array, b: string | Uint8Array): boolean {
   if (typeof a === 'string' || typeof b === 'string') return a === b
   return Buffer.compare(a, b) === 0
 }
+
+/** A strong tag is one that the application itself compares. A weak one is made by frameworks, of any body. */
+export function hasOwnTag(tag: string | undefined): boolean {
+  return tag?.startsWith('"') === true
+}
