@@ -123,7 +123,7 @@ export class SimBridge {
       onWrite(audience, bytes)
     }
     const headers = { host: 'site.example', origin: 'https://site.example', cookie: audience }
-    const common = { url: '/live', socket: { remoteAddress: '192.0.2.1' } }
+    const common = { url: '/live', socket: Object.assign(socket, { remoteAddress: '192.0.2.1' }) }
     runtime.after(runtime.between(1, 10), () => {
       if (this.#bridge !== bridge || socket.destroyed) {
         wire.cut()

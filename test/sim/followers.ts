@@ -1,6 +1,7 @@
 /** The followers of a simulation, and what each must keep at every step: PROTOCOL.md 6.3, 6.6, 6.9. */
 import { copyFileSync, existsSync } from 'node:fs'
 import type { Change } from '../../src/client/change.ts'
+import { followerLimits } from '../../src/client/follower-limits.ts'
 import {
   type CollectionFollower,
   type Connection,
@@ -16,6 +17,10 @@ import type { Runtime } from './runtime.ts'
 import type { SimService } from './service.ts'
 
 type AnyFollower = Follower<JsonObject>
+
+// Who is further behind than a page asks for latest states: here streams are short.
+Object.assign(followerLimits, { feedPage: 10 })
+const wholePage = `limit=${followerLimits.feedPage}`
 
 export class SimFollower {
   readonly name: string
@@ -77,9 +82,9 @@ export class SimFollower {
   /** Lists come in pages of a few items, as where a collection is larger. */
   #createFetch(): typeof fetch {
     const { runtime, isRunning } = this.#parts
-    const limit = runtime.chance(0.5) ? 'limit=1000' : `limit=${runtime.between(2, 6)}`
+    const limit = runtime.chance(0.5) ? wholePage : `limit=${runtime.between(2, 6)}`
     return (input, init) => {
-      const url = String(input).replace('limit=1000', limit)
+      const url = String(input).replace(wholePage, limit)
       const older = isRunning() && runtime.chance(0.15) ? this.#answerOlder(new URL(url).pathname) : undefined
       return older === undefined ? this.link.fetch(url, init) : Promise.resolve(older)
     }
