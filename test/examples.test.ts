@@ -210,6 +210,14 @@ test('14-sidecar.ts: an API that knows nothing of it is followed, also where it 
   assert.deepEqual(await once(example.process, 'exit'), [0, null])
 })
 
+test('15-topics.ts: a device writes over MQTT, and HTTP sees its topics', async t => {
+  const example = run(t, '15-topics.ts', { PORT: '0', FILE: await temporaryFile(t, 'lamps.db') })
+  assert.equal(await example.line(), 'the lamp heard 201')
+  assert.equal(await example.line(), "REST says { id: 'kitchen', on: true, lux: 40 }")
+  assert.equal(await example.line(), 'the topic says dim at night')
+  assert.deepEqual(await once(example.process, 'exit'), [0, null])
+})
+
 for (const name of ['express', 'fastify', 'hono', 'koa', 'nest', 'node']) {
   const file = readdirSync(folder).find(each => each.endsWith(`-middleware-${name}.ts`))!
   test(`${file.slice(0, -3)}: an application that was there before is followed`, async t => {
