@@ -76,7 +76,14 @@ export function createRemoteResources(
 
   async function get({ collection, acceptLanguage, signal }: Reading, url: string): Promise<RemoteAnswer> {
     const headers = { ...collection.headers(), accept: 'application/json', 'accept-language': acceptLanguage }
-    return await share(keyOf({ url, headers }), () => cache.get({ url, headers, signal }))
+    for (;;) {
+      try {
+        return await share(keyOf({ url, headers }), () => cache.get({ url, headers, signal }))
+      } catch (error) {
+        // It was the time of another reader, who began earlier, that is over.
+        if (!isTimeout(error) || signal.aborted) throw error
+      }
+    }
   }
 
   /** Leaves out what is then asked for one by one. */
@@ -208,11 +215,14 @@ function missOfStatus(status: number): Miss {
   return missOf('api-refused', `The other service answered with ${status}.`)
 }
 
+function isTimeout(error: unknown): boolean {
+  return error instanceof Error && error.name === 'TimeoutError'
+}
+
 /** Says no more than clients may know: neither addresses nor reasons from inside. */
 function missOfFailure(error: unknown, { timeoutMs }: Required<RemoteCollection>): Miss {
   const name = error instanceof Error ? error.name : ''
-  if (name === 'TimeoutError')
-    return missOf('timeout', `The other service did not answer within ${timeoutMs} ms.`)
+  if (isTimeout(error)) return missOf('timeout', `The other service did not answer within ${timeoutMs} ms.`)
   if (error instanceof TypeError || name === 'AbortError')
     return missOf('api-unreachable', 'The other service cannot be reached.')
   return missOf('api-refused', 'The other service gave an answer that cannot be read.')

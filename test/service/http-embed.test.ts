@@ -474,6 +474,21 @@ test('10.12 a list that could not give single items once is asked for them again
   }
 })
 
+test('10.12 who asks for what another one has asked for already has all of its own time', async () => {
+  let requests = 0
+  await using other = await serve((_request, response) => {
+    requests++
+    if (requests > 1) response.end('{"id":"ann"}')
+  })
+  const { read } = createRemoteResources(new AbortController().signal, () => {})
+  const collection = { url: other.url, headers: () => ({}) }
+  const first = read({ ...collection, timeoutMs: 100 }, ['ann'], '*')
+  const second = read({ ...collection, timeoutMs: 20_000 }, ['ann'], '*')
+  const [early, late] = [(await first).get('ann')!, (await second).get('ann')!]
+  assert.equal('miss' in early && early.miss.code, 'timeout')
+  assert.deepEqual('state' in late && late.state, { id: 'ann' })
+})
+
 test('10.11 a stream that begins anew between two reads is read again from the start', async () => {
   await using api = await openOwn()
   const readResource = api.log.readResource.bind(api.log)
