@@ -6,7 +6,7 @@ import { isJsonObject, type Json, type JsonObject } from '../../contract/index.t
 import { listOperations } from './operation-list.ts'
 import { follow } from './reference-walk.ts'
 import { objectOf } from './site.ts'
-import { formatComment, formatName, formatType, nameTypes, type TypeNames } from './type-text.ts'
+import { formatComment, formatName, formatType, nameTypes, type TypeNames } from './typescript-text.ts'
 
 /** Makes the text of the file. The documents MUST be OpenAPI 3.1 and AsyncAPI 3. */
 export function formatTypesFile(openApi: JsonObject, asyncApi?: JsonObject): string {

@@ -1,5 +1,6 @@
 // CouchDB's API over PouchDB, in memory.
 import { createRequire } from 'node:module'
+
 const require = createRequire(import.meta.url)
 const express = require('express')
 const PouchDB = require('pouchdb').defaults({ adapter: 'memory' })
