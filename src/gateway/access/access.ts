@@ -133,7 +133,7 @@ class Access implements Admitter {
 
   admit(request: GatewayRequest): Admission | Promise<Admission> {
     const cors = this.#settings.cors
-    const responseHeaders = cors === undefined ? {} : corsHeaders(cors, request)
+    const responseHeaders = cors === undefined ? nothingSet : corsHeaders(cors, request)
     if (request.headers['upgrade'] !== undefined && !mayUpgrade(cors, request)) {
       const refusal = new LockstepError('access-denied', 'Pages of this origin may not connect here.')
       return { refused: problemAnswer(refusal), responseHeaders }
@@ -257,8 +257,8 @@ class Access implements Admitter {
     }
     const buckets = bucketsOf(plan, kindOf(request), { key, account, network })
     return this.#count(buckets, responseHeaders, rates => ({
-      ...this.#requestHeaders(request, face, caller),
-      responseHeaders: { ...responseHeaders, ...rates },
+      requestHeaders: this.#requestHeaders(request, face, caller),
+      responseHeaders: responseHeaders === nothingSet ? rates : { ...responseHeaders, ...rates },
       stillHolds: caller.stillHolds,
     }))
   }
@@ -285,15 +285,19 @@ class Access implements Admitter {
     { service, id }: GatewayRequest,
     face: AudienceFace,
     { subject, scopes, hasApiKey }: Caller,
-  ): Pick<Admission, 'requestHeaders'> {
+  ): NonNullable<Admission['requestHeaders']> {
     const { signAudience } = this.#parts
-    const requestHeaders: Record<string, string | undefined> = hasApiKey
-      ? { authorization: undefined, 'x-api-key': undefined }
-      : {}
-    if (signAudience !== undefined && service !== undefined)
-      requestHeaders[audienceHeader] = signAudience({ service, face, subject, scopes, requestId: id })
-    return { requestHeaders }
+    const withoutKey = hasApiKey ? keyTakenOut : nothingSet
+    if (signAudience === undefined || service === undefined) return withoutKey
+    const token = signAudience({ service, face, subject, scopes, requestId: id })
+    return { ...withoutKey, [audienceHeader]: token }
   }
+}
+
+const nothingSet: Readonly<Record<string, string | undefined>> = {}
+const keyTakenOut: Readonly<Record<string, string | undefined>> = {
+  authorization: undefined,
+  'x-api-key': undefined,
 }
 
 const refusals = {

@@ -87,17 +87,20 @@ export interface Subject {
 
 /** What is to be taken for a request: of the key first, then of the account, then of the address. */
 export function bucketsOf(plan: Plan, kind: Kind, { key, account, network }: Subject): readonly Bucket[] {
-  if (plan.isUnlimited) return []
+  const buckets: Bucket[] = []
+  if (plan.isUnlimited) return buckets
+  const { name, ofKey, ofAccount, ofAddress, ofKind } = plan
   // Who brings no key is its address.
-  const owner = `${plan.name} ${key === undefined ? `address ${network}` : `key ${key}`}`
-  const make = (policies: readonly Policy[], of: string): Bucket[] =>
-    policies.map(policy => ({ key: of, policy }))
-  return [
-    ...make(plan.ofKey, owner),
-    ...make(plan.ofKind[kind], owner),
-    ...(account === undefined ? [] : make(plan.ofAccount, `${plan.name} account ${account}`)),
-    ...make(plan.ofAddress, `${plan.name} address ${network}`),
-  ]
+  const owner = key === undefined ? `${name} address ${network}` : `${name} key ${key}`
+  add(buckets, ofKey, owner)
+  add(buckets, ofKind[kind], owner)
+  if (account !== undefined && ofAccount.length > 0) add(buckets, ofAccount, `${name} account ${account}`)
+  if (ofAddress.length > 0) add(buckets, ofAddress, `${name} address ${network}`)
+  return buckets
+}
+
+function add(buckets: Bucket[], policies: readonly Policy[], key: string): void {
+  for (const policy of policies) buckets.push({ key, policy })
 }
 
 /** Judged on the normalised path, as everything is. */

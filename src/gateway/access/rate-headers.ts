@@ -8,16 +8,19 @@ const policyTexts = new WeakMap<Policy, string>()
 export function rateHeaders(buckets: readonly Bucket[], taken: readonly Taken[]): Record<string, string> {
   if (taken.length === 0) return {}
   let nearest = 0
-  for (let index = 1; index < taken.length; index++) {
-    const share = (at: number): number =>
-      taken[at]!.allowed ? taken[at]!.remaining / buckets[at]!.policy.quota : -1
-    if (share(index) < share(nearest)) nearest = index
+  let least = Number.POSITIVE_INFINITY
+  for (const [index, { allowed, remaining }] of taken.entries()) {
+    const share = allowed ? remaining / buckets[index]!.policy.quota : -1
+    if (share >= least) continue
+    least = share
+    nearest = index
   }
   const { remaining, resetMs } = taken[nearest]!
-  const { name } = buckets[nearest]!.policy
+  let policies = ''
+  for (const { policy } of buckets) policies += (policies === '' ? '' : ', ') + policyText(policy)
   return {
-    ratelimit: `"${name}";r=${remaining};t=${Math.ceil(resetMs / 1_000)}`,
-    'ratelimit-policy': buckets.map(({ policy }) => policyText(policy)).join(', '),
+    ratelimit: `"${buckets[nearest]!.policy.name}";r=${remaining};t=${Math.ceil(resetMs / 1_000)}`,
+    'ratelimit-policy': policies,
   }
 }
 

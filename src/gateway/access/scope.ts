@@ -14,10 +14,10 @@ export function isReading(method: string): boolean {
 /** May the request go to the service? What leads to no service, such as a page of the gateway, takes any scope. */
 export function allows(scopes: readonly string[], service: string | undefined, method: string): boolean {
   return scopes.some(scope => {
-    const [, name, right] = scopeForm.exec(scope) ?? []
-    if (name === undefined) return false
-    return (
-      (name === '*' || service === undefined || name === service) && (right === 'write' || isReading(method))
-    )
+    const colon = scope.indexOf(':')
+    const right = scope.slice(colon + 1)
+    if (right !== 'write' && (right !== 'read' || !isReading(method))) return false
+    const name = scope.slice(0, colon)
+    return name === '*' || service === undefined || name === service
   })
 }
