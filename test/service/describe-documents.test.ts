@@ -80,6 +80,13 @@ test('both documents are valid for parsers of others', async () => {
   }
 })
 
+test('the example of a change is a text that one can read', () => {
+  const { paths } = describeOpenApi({ resources: [people] }) as unknown as {
+    paths: Record<string, JsonObject>
+  }
+  assert.match(JSON.stringify(paths['/people/{id}']!['patch']), /"name":"another name"/)
+})
+
 test('examples fit their schemas', () => {
   const openApi = describeOpenApi({ resources, about })
   let count = 0

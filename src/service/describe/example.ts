@@ -117,8 +117,10 @@ export function makePatch(resource: Resource<object>, state: JsonObject | undefi
   if (state === undefined) return undefined
   for (const [name, value] of Object.entries(state)) {
     if (name === 'id' || typeof value !== 'string') continue
-    const changed = { ...state, [name]: `${value.slice(0, -1)}x` }
-    if (resource.validate(changed).length === 0) return { [name]: changed[name] as string }
+    for (const other of [value.replace(/^a /, 'another '), `${value.slice(0, -1)}x`]) {
+      if (other !== value && resource.validate({ ...state, [name]: other }).length === 0)
+        return { [name]: other }
+    }
   }
   const [name] = Object.keys(state).filter(each => each !== 'id')
   return name === undefined ? undefined : { [name]: state[name]! }
