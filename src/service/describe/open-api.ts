@@ -1,12 +1,12 @@
 /** A service as an OpenAPI 3.1 document, made from the declarations of its resources. */
 import { isJsonObject, type Json, type JsonObject } from '../../contract/index.ts'
 import { type DescribeOptions, type Outline, readOutline, type Subject } from './about.ts'
+import { changesSchema, healthSchema, indexSchema, sharedSchemas } from './contract-schema.ts'
 import { events, messageName, messageSchemas } from './message-schema.ts'
 import { headerComponents, headerReferences, parameterComponents } from './parameter.ts'
 import { type Kind, problemResponses, problemSchema, problemsOf } from './problem.ts'
 import { describeResource } from './resource-operations.ts'
 import { shapeSchema } from './schema-shape.ts'
-import { changesSchema, healthSchema, indexSchema, sharedSchemas } from './shared-schema.ts'
 
 /**
  * Describes every operation that a service with these options answers, with its parameters, headers, problems and the
