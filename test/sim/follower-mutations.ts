@@ -3,17 +3,12 @@
  *
  * Not here, since in this world they change nothing that a promise forbids; test/client/follower-machine.test.ts has them. An event stream that skips something:
  * a service does not, and a connection loses nothing in its middle. An answer from before the source was up that makes a copy live: it is live at a
- * position that is true, and behind by what was published meanwhile, as it is by a message that the broker loses, until the next head.
+ * position that is true, and behind by what was published meanwhile, as it is by a message that the broker loses, until the next head. A new baseline of which
+ * the file does not know where nothing else is new: nearly always its time is new; test/client/replica.test.ts has that.
  */
 import type { Mutation } from './mutations.ts'
 
 export const followerMutations: readonly Mutation[] = [
-  {
-    name: 'a new baseline that brings nothing else new is not written, and what the file points to is swept',
-    file: 'src/client/replica-copy.ts',
-    find: 'const isOther = this.generation !== this.#savedGeneration',
-    replace: 'this.#savedGeneration = this.generation\n    const isOther = false',
-  },
   {
     name: 'a step that throws is only reported',
     file: 'src/client/follower-driver.ts',
