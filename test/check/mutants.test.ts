@@ -5,7 +5,13 @@ import type { AddressInfo } from 'node:net'
 import { test } from 'node:test'
 import type { Broker } from '../../src/broker/broker.ts'
 import { createMemoryHub } from '../../src/broker/memory.ts'
-import { type CheckReport, checkApi, readMessageSchemas, readOpenApiOutline } from '../../src/check/index.ts'
+import {
+  type CheckReport,
+  checkApi,
+  checks,
+  readMessageSchemas,
+  readOpenApiOutline,
+} from '../../src/check/index.ts'
 import type { JsonObject } from '../../src/contract/index.ts'
 import { createMemoryLog } from '../../src/log/memory.ts'
 import { openService } from '../../src/service/service.ts'
@@ -14,6 +20,8 @@ import { friends, people } from '../support/service.ts'
 interface Mutant {
   /** What is wrong with it. */
   readonly name: string
+  /** How long what does not come is waited for. */
+  readonly patienceMs?: number
   /** The checks that must see it. */
   readonly seenBy: readonly string[]
   /** What becomes of the number-th message; several, none, or others. */
@@ -22,7 +30,9 @@ interface Mutant {
     payload: string,
     number: number,
   ) => readonly (readonly [topic: string, payload: string])[]
-  readonly request?: (request: Request) => Request
+  readonly request?: (request: Request) => Request | Promise<Request>
+  /** Has it nothing of what it had, when it is started again? */
+  readonly forgets?: true
   readonly answer?: (request: Request, answer: Response, number: number) => Response | Promise<Response>
 }
 
@@ -30,14 +40,21 @@ interface Mutant {
 const always = ['write.create', 'write.patch', 'write.delete']
 
 async function judge(mutant: Mutant): Promise<CheckReport> {
-  const log = createMemoryLog()
+  let log = createMemoryLog()
   const broker = createMemoryHub().connect()
-  const service = await openService({
-    resources: [people, friends],
-    log,
-    broker: mutateBroker(broker, mutant),
-    relay: { headEveryMs: 50 },
-  })
+  const open = (): ReturnType<typeof openService> =>
+    openService({
+      resources: [people, friends],
+      log,
+      broker: mutateBroker(broker, mutant),
+      relay: { headEveryMs: 50 },
+    })
+  let service = await open()
+  const restart = async (): Promise<void> => {
+    await service.close()
+    if (mutant.forgets) log = createMemoryLog()
+    service = await open()
+  }
   let number = 0
   const server = createServer(async (incoming, outgoing) => {
     const chunks: Uint8Array[] = []
@@ -49,11 +66,15 @@ async function judge(mutant: Mutant): Promise<CheckReport> {
       headers,
       body,
     })
-    const request = mutant.request?.(original) ?? original
+    const request = (await mutant.request?.(original)) ?? original
     const real = await service.fetch(request)
     const answer = (await mutant.answer?.(original, real, ++number)) ?? real
     outgoing.writeHead(answer.status, Object.fromEntries(answer.headers))
-    outgoing.end(Buffer.from(await answer.arrayBuffer()))
+    for await (const chunk of answer.body ?? []) {
+      if (outgoing.destroyed) break
+      outgoing.write(chunk)
+    }
+    outgoing.end()
   })
   await new Promise<void>(resolve => server.listen(0, '127.0.0.1', resolve))
   try {
@@ -65,7 +86,8 @@ async function judge(mutant: Mutant): Promise<CheckReport> {
       broker,
       outline: readOpenApiOutline(await document('_openapi'), 'openapi'),
       schemas: readMessageSchemas(await document('_asyncapi'), 'asyncapi'),
-      patienceMs: 300,
+      restart,
+      patienceMs: mutant.patienceMs ?? 5_000,
       only: id => always.includes(id) || mutant.seenBy.includes(id),
     })
   } finally {
@@ -144,6 +166,7 @@ function held(): NonNullable<Mutant['publish']> {
 const mutants: readonly Mutant[] = [
   {
     name: 'loses a message',
+    patienceMs: 300,
     seenBy: ['messages.delivered'],
     publish: (topic, payload, number) => (number === 5 ? [] : [[topic, payload]]),
   },
@@ -170,6 +193,7 @@ const mutants: readonly Mutant[] = [
   },
   {
     name: 'publishes no heads',
+    patienceMs: 300,
     seenBy: ['heads.published'],
     publish: (topic, payload, number) => (number === 0 ? [] : [[topic, payload]]),
   },
@@ -205,7 +229,7 @@ const mutants: readonly Mutant[] = [
   },
   {
     name: 'has patches in its feed that lead elsewhere',
-    seenBy: ['changes.content'],
+    seenBy: ['changes.content', 'together.writers'],
     answer: inFeed(page => {
       for (const change of page.changes)
         if (change['changes'] !== undefined) change['changes'] = { name: 'Eve' }
@@ -213,7 +237,7 @@ const mutants: readonly Mutant[] = [
   },
   {
     name: 'has markers that are one too high',
-    seenBy: ['answers.markers'],
+    seenBy: ['answers.markers', 'together.baselines'],
     answer: withHeader('lockstep-marker', text => text.replace(/\d+$/, seq => String(Number(seq) + 1))),
   },
   {
@@ -293,6 +317,112 @@ const mutants: readonly Mutant[] = [
       })(),
     ),
   },
+  { name: 'forgets everything when it is restarted', seenBy: ['restart.acknowledged'], forgets: true },
+  {
+    name: 'takes an id that is taken',
+    seenBy: ['write.chosen-id'],
+    answer: (_, answer) =>
+      answer.status === 409 ? new Response(answer.body, { status: 201, headers: answer.headers }) : answer,
+  },
+  {
+    name: 'replaces where it should merge',
+    seenBy: ['write.patch'],
+    request: async request =>
+      request.method === 'PATCH'
+        ? new Request(request.url, {
+            method: 'PUT',
+            headers: { 'content-type': 'application/json' },
+            body: JSON.stringify({ name: 'Eve', ...((await request.json()) as object) }),
+          })
+        : request,
+  },
+  {
+    name: 'says 200 where PUT creates',
+    seenBy: ['write.put'],
+    answer: (request, answer) =>
+      request.method === 'PUT' && answer.status === 201
+        ? new Response(answer.body, { status: 200, headers: answer.headers })
+        : answer,
+  },
+  {
+    name: 'says 200 of what it deleted',
+    seenBy: ['write.delete'],
+    answer: (request, answer) =>
+      request.method === 'DELETE' && answer.status === 204
+        ? new Response('{}', { status: 200, headers: answer.headers })
+        : answer,
+  },
+  {
+    name: 'takes weak tags in If-Match',
+    seenBy: ['write.if-match'],
+    request: request => {
+      const headers = new Headers(request.headers)
+      headers.set('if-match', (headers.get('if-match') ?? '*').replace('W/', ''))
+      return new Request(request, { headers })
+    },
+  },
+  {
+    name: 'takes no JSON Patch and says that it does',
+    seenBy: ['write.json-patch'],
+    request: request => {
+      const headers = new Headers(request.headers)
+      if (/json-patch/.test(headers.get('content-type') ?? '')) headers.set('content-type', 'text/plain')
+      return new Request(request, { headers })
+    },
+  },
+  {
+    name: 'has no bulks and says that it does',
+    seenBy: ['write.bulk'],
+    request: request => new Request(request.url.replace('_bulk', '_bulks'), request),
+  },
+  {
+    name: 'has no health and says that it does',
+    seenBy: ['health'],
+    request: request => new Request(request.url.replace('/health', '/healthy'), request),
+  },
+  { name: 'has no event stream and says that it does', seenBy: ['feed.events'], request: without('accept') },
+  {
+    name: 'spells a Location in another way',
+    seenBy: ['path.odd-ids'],
+    answer: withHeader('location', text => text.replace('%20', '+')),
+  },
+  {
+    name: 'knows only one spelling of a path',
+    seenBy: ['path.spellings'],
+    answer: (request, answer) => (request.url.includes('%41') ? Response.json({}, { status: 404 }) : answer),
+  },
+  {
+    name: 'takes a reserved segment for nothing',
+    seenBy: ['path.refused'],
+    request: request => new Request(request.url.replace('/_unknown', ''), request),
+  },
+  {
+    name: 'does not say what belongs to one transaction',
+    seenBy: ['path.nesting'],
+    answer: inFeed(page => {
+      for (const change of page.changes) delete change['tx']
+    }),
+  },
+  {
+    name: 'has other versions in its list',
+    seenBy: ['list.versions'],
+    answer: withHeader('lockstep-versions', text => text.replace(/\d+/, '99')),
+  },
+  {
+    name: 'tells of other paths than it is asked for',
+    seenBy: ['feed.under'],
+    request: request => new Request(request.url.replace(/&under=[^&]*/, ''), request),
+  },
+  {
+    name: 'does not make its feed compact',
+    seenBy: ['feed.compact'],
+    request: request => new Request(request.url.replace('&compact=true', ''), request),
+  },
+  {
+    name: 'lets pages of its feed be kept by anybody',
+    seenBy: ['feed.caching'],
+    answer: withHeader('cache-control', () => 'public, max-age=60'),
+  },
 ]
 
 test('where nothing is broken, every check of these passes', async () => {
@@ -300,6 +430,14 @@ test('where nothing is broken, every check of these passes', async () => {
   const others = report.results.filter(({ status }) => status !== 'passed')
   assert.deepEqual(
     others.map(({ id, faults }) => [id, faults]),
+    [],
+  )
+})
+
+test('there is no check that no service fails', () => {
+  const seen = new Set(mutants.flatMap(({ seenBy }) => seenBy))
+  assert.deepEqual(
+    checks.filter(({ id }) => !seen.has(id)).map(({ id }) => id),
     [],
   )
 })
