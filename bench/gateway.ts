@@ -129,7 +129,7 @@ async function prepare(setting: Setting): Promise<Prepared> {
     ],
     notes: [
       'Upstream and load share core 1, the gateway has core 0. Memory grown is that of the second half of the load beside the first.',
-      'express-gateway (1.16.11, last released in 2021) is left out: it brings Express 4 and over 300 packages.',
+      'express-gateway (1.16.11, last released in 2021) is left out: it brings Express 4 and over 700 packages.',
       ...(haproxy === undefined ? ['HAProxy is not installed: its variant was left out.'] : []),
     ],
     [Symbol.asyncDispose]: () => upstream[Symbol.asyncDispose](),

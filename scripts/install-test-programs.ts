@@ -32,8 +32,9 @@ const programs: readonly Program[] = [
   { command: 'php', packageName: 'php-cli' },
   { command: 'php', packageName: 'php-sqlite3', file: '/etc/php/*/cli/conf.d/*-pdo_sqlite.ini' },
   { command: 'php', packageName: 'php-intl', file: '/etc/php/*/cli/conf.d/*-intl.ini' },
-  // For the benchmarks of live pages only.
+  // For the benchmarks of live pages and of the gateway only.
   { command: 'nginx', packageName: 'libnginx-mod-nchan', file: nchanModule, service: 'nginx' },
+  { command: 'haproxy', packageName: 'haproxy', service: 'haproxy' },
 ]
 
 const missing = programs.filter(
