@@ -9,6 +9,8 @@ import { openPeopleTable, type TableOptions } from '../peers/people-table.ts'
 export interface MirroredFastifyOptions extends TableOptions {
   /** `none`: as it was before. */
   readonly mirror: 'none' | 'read' | 'whole'
+  /** Do answers to GET say anything of it? */
+  readonly reads?: boolean
 }
 
 runProgram<MirroredFastifyOptions>(async ({ mirror: answers, ...options }) => {
@@ -46,7 +48,7 @@ runProgram<MirroredFastifyOptions>(async ({ mirror: answers, ...options }) => {
 })
 
 async function openPeopleMirror(
-  { file, people }: TableOptions,
+  { file, people, reads = true }: TableOptions & { readonly reads?: boolean },
   answers: 'read' | 'whole',
   table: ReturnType<typeof openPeopleTable>,
 ) {
@@ -58,5 +60,5 @@ async function openPeopleMirror(
   const readAll = (): unknown[] =>
     Array.from({ length: people }, (_, number) => readPerson(`person-${number}`))
   const resources = { people: { read: readPerson, readAll, answers } }
-  return { log, mirror: await openMirror({ log, resources, journalFile: `${file}.intents` }) }
+  return { log, mirror: await openMirror({ log, resources, reads, journalFile: `${file}.intents` }) }
 }

@@ -17,6 +17,8 @@ export interface MeetingContextOptions {
   readonly maxWaitMs: number
   /** Does another process write the same resources? */
   readonly isShared: boolean
+  /** Do answers to reads say anything? */
+  readonly meetsReads: boolean
   readonly report: ReportError
 }
 

@@ -10,11 +10,12 @@ const safeMethods = new Set(['GET', 'HEAD', 'OPTIONS', 'TRACE'])
 
 /** `undefined` where the request is about nothing that is mirrored. */
 export function meet(context: MeetingContext, request: MetRequest): Meeting | undefined {
-  const { table } = context.options
+  const { table, meetsReads } = context.options
   const { method, target } = request
   const mark = target.indexOf('?')
   const path = mark === -1 ? target : target.slice(0, mark)
   const rules = table.findRules(method, path)
+  if (!meetsReads && rules.length === 0 && safeMethods.has(method)) return undefined
   const place = context.find(path)
   if (safeMethods.has(method) && rules.length === 0) {
     const isRead = place !== undefined && !place.target.isBelow && (method === 'GET' || method === 'HEAD')

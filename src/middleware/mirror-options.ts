@@ -61,6 +61,8 @@ export interface MirrorOptions {
   readonly root?: string
   /** What stands before the topics, such as `acme/prod/`. @default '' */
   readonly topicPrefix?: string
+  /** Do answers to GET carry marker, topic and, where they can, a tag? Each costs some microseconds. @default true */
+  readonly reads?: boolean
   /** Do several processes write the same resources? Then each look is followed by another one. @default false */
   readonly shared?: boolean
   /** How long an answer waits for its change to be recorded. Past it, it goes out without it. @default 2_000 */
@@ -94,6 +96,7 @@ const optionNames: OptionNames<MirrorOptions> = {
   journalFile: true,
   root: true,
   topicPrefix: true,
+  reads: true,
   shared: true,
   maxWaitMs: true,
   scanEveryMs: true,

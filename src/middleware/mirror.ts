@@ -112,6 +112,7 @@ export async function openMirror(options: MirrorOptions): Promise<Mirror> {
     topicPrefix,
     maxWaitMs: settings.maxWaitMs,
     isShared: options.shared ?? false,
+    meetsReads: options.reads ?? true,
     report,
   })
   const handler = guard(service, { scans, shadow, streams, root })
