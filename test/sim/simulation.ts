@@ -21,6 +21,8 @@ import { runWriter, type WriteCounts } from './workload.ts'
 
 export interface SimulationResult {
   readonly seed: number
+  readonly hasPages: boolean
+  readonly isPostgres: boolean
   readonly violations: readonly string[]
   /** How long after the last fault every follower was right. */
   readonly convergenceMs: number
@@ -54,7 +56,7 @@ export interface SimulationOptions {
   readonly keepTrace?: boolean
   /** Are there pages and bridges too? @default in every fourth seed */
   readonly hasPages?: boolean
-  /** Is the log in a simulated PostgreSQL, with several instances? @default in every fourth seed, others than those with pages */
+  /** Is the log in a simulated PostgreSQL, with several instances? @default in every fourth seed: never one with pages, half of those without are plain */
   readonly isPostgres?: boolean
 }
 
@@ -81,7 +83,7 @@ export async function simulate(seed: number, options: SimulationOptions = {}): P
   }
   try {
     const result = await simulateIn(runtime, folder, { hasPages, isPostgres }, tell)
-    return { seed, ...result, digest: hash.digest('hex'), trace }
+    return { seed, hasPages, isPostgres, ...result, digest: hash.digest('hex'), trace }
   } finally {
     runtime.uninstall()
     Error.stackTraceLimit = stackTraceLimit
@@ -89,7 +91,7 @@ export async function simulate(seed: number, options: SimulationOptions = {}): P
   }
 }
 
-type Part = Omit<SimulationResult, 'seed' | 'digest' | 'trace'>
+type Part = Omit<SimulationResult, 'seed' | 'hasPages' | 'isPostgres' | 'digest' | 'trace'>
 
 async function simulateIn(
   runtime: Runtime,
