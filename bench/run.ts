@@ -33,6 +33,7 @@ import { question as postgres } from './postgres.ts'
 import { question as postgresSize } from './postgres-size.ts'
 import { question as relay } from './relay.ts'
 import { question as replica } from './replica.ts'
+import { question as sidecar } from './sidecar.ts'
 import { question as sqliteSize } from './sqlite-size.ts'
 
 const onPostgres: readonly Question[] = findPostgres() === undefined ? [] : [postgres, postgresSize]
@@ -48,6 +49,7 @@ const questions: readonly Question[] = [
     feedPage,
     gateway,
     middleware,
+    sidecar,
     documents,
     sqliteSize,
   ],

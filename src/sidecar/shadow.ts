@@ -23,6 +23,8 @@ export interface ShadowOptions {
   readonly now: () => number
 }
 
+/** From the end of one commit to the begin of the next. */
+const gatherMs = 10
 const pageItems = 1_000
 /** Nested resources that go with one that is deleted, in one transaction. */
 const maxNested = 1_000
@@ -32,6 +34,9 @@ export class Shadow {
   readonly #now: () => number
   readonly #heads = new Map<string, Head>()
   readonly #stop: () => void
+  /** When the next commit may begin. */
+  #nextMs = 0
+  #gathering: Promise<void> | undefined
   readonly #nested: ReadonlySet<string>
 
   private constructor(log: ChangeLog, heads: readonly Head[], { nested, now }: ShadowOptions) {
@@ -59,11 +64,26 @@ export class Shadow {
    */
   async record(seen: Seen, isValid: () => boolean = () => true): Promise<number> {
     const { path, state } = seen
+    await this.#turn()
     if (state === null && this.#nested.has(streamOf(path))) await this.#removeNested(path, isValid)
     const { value } = await this.log.write(async tx =>
       isValid() ? await recordIn(tx, [seen], { timeMs: this.#now() }) : [],
     )
+    this.#nextMs = performance.now() + gatherMs
     return value.filter(({ event }) => event !== undefined).length
+  }
+
+  /** What is seen right after a commit waits for the next one, with all that is seen meanwhile: while the disk writes, no request is passed on. */
+  #turn(): Promise<void> | undefined {
+    const waitMs = this.#nextMs - performance.now()
+    if (this.#gathering !== undefined || waitMs <= 0) return this.#gathering
+    const { promise, resolve } = Promise.withResolvers<void>()
+    setTimeout(() => {
+      this.#gathering = undefined
+      resolve()
+    }, waitMs)
+    this.#gathering = promise
+    return promise
   }
 
   /** What is nested below a resource that is gone goes before it, in portions, where it is much. */
