@@ -30,18 +30,32 @@ export interface LastValues {
   close(): Promise<void>
 }
 
-/** Keeps them until the process ends. */
-export function createMemoryLastValues(maxTopics: number): LastValues {
+export interface MemoryLimits {
+  readonly maxTopics: number
+  readonly maxBytes: number
+}
+
+/** Keeps them until the process ends. A value that finds no room takes the older one of its topic along. */
+export function createMemoryLastValues({ maxTopics, maxBytes }: MemoryLimits): LastValues {
   const values = new Map<string, TopicValue>()
   let sorted: string[] | undefined
+  let bytes = 0
+  const sizeOf = (topic: string, value: TopicValue | undefined): number =>
+    value === undefined ? 0 : topic.length + value.bytes.length
   return {
     read: topic => values.get(topic),
     write(topic, value) {
-      const isKnown = values.has(topic)
-      if (value === undefined) values.delete(topic)
-      else if (isKnown || values.size < maxTopics) values.set(topic, value)
-      else throw tooManyTopics(topic, maxTopics)
-      if (isKnown === (value === undefined)) sorted = undefined
+      const before = values.get(topic)
+      const next = bytes - sizeOf(topic, before) + sizeOf(topic, value)
+      const isFull =
+        value !== undefined && (next > maxBytes || (before === undefined && values.size >= maxTopics))
+      const kept = isFull ? undefined : value
+      bytes += sizeOf(topic, kept) - sizeOf(topic, before)
+      // A copy: what came is a part of a larger piece of memory.
+      if (kept === undefined) values.delete(topic)
+      else values.set(topic, { ...kept, bytes: new Uint8Array(kept.bytes) })
+      if ((before === undefined) !== (kept === undefined)) sorted = undefined
+      if (isFull) throw next > maxBytes ? tooManyBytes(topic, maxBytes) : tooManyTopics(topic, maxTopics)
     },
     list({ filter, after, limit }) {
       sorted ??= [...values.keys()].sort(compareTopics)
@@ -67,5 +81,12 @@ export function tooManyTopics(topic: string, maxTopics: number): LockstepError {
   return new LockstepError(
     'overloaded',
     `The value of ${quote(topic)} is not kept: there are ${maxTopics} topics with a value. Narrow the filters, or raise limits.maxTopics.`,
+  )
+}
+
+function tooManyBytes(topic: string, maxBytes: number): LockstepError {
+  return new LockstepError(
+    'overloaded',
+    `The value of ${quote(topic)} is not kept: values of ${maxBytes} bytes are. Narrow the filters, raise limits.maxBytes, or keep them in a file.`,
   )
 }

@@ -62,6 +62,10 @@ export class TopicHub {
       )
   }
 
+  get isClosed(): boolean {
+    return this.#isClosed
+  }
+
   shows(topic: string): boolean {
     return this.#options.filters.some(filter => matchesTopicFilter(filter, topic))
   }

@@ -70,6 +70,7 @@ async function findAnswer(
   headers: Readonly<Record<string, string>>,
 ): Promise<Answer | undefined> {
   const { root } = context.settings
+  if (context.hub.isClosed) throw new LockstepError('closed', 'The view of topics is closed.')
   const { encoded, query } = splitUrl(request.url ?? '/', root)
   if (request.method === 'OPTIONS')
     return { status: 204, headers: { allow: allowed, ...preflight(context, request) } }

@@ -42,6 +42,8 @@ export interface TopicsOptions {
 export interface TopicsLimits {
   /** Topics with a last value; of more none is kept. @default 100_000 */
   readonly maxTopics?: number
+  /** Bytes of topics and values that are kept in memory, where there is no file; of more none is kept. @default 268_435_456 */
+  readonly maxBytes?: number
   /** The largest body. The broker has its own limit. @default 262_144 */
   readonly maxBodyBytes?: number
   /** Event streams and WebSockets open at once. @default 1_000 */
@@ -82,6 +84,7 @@ export function readTopicsOptions(options: TopicsOptions): TopicsSettings {
   const { filters = ['#'], access, root = '/topics', limits = {} } = options
   checkOptions('limits of openTopics', limits, {
     maxTopics: true,
+    maxBytes: true,
     maxBodyBytes: true,
     maxStreams: true,
     maxUnsentBytes: true,
@@ -94,6 +97,7 @@ export function readTopicsOptions(options: TopicsOptions): TopicsSettings {
     challenge: options.challenge ?? 'Bearer',
     limits: {
       maxTopics: checkCount('limits.maxTopics', limits.maxTopics ?? 100_000),
+      maxBytes: checkCount('limits.maxBytes', limits.maxBytes ?? 268_435_456),
       maxBodyBytes: checkCount('limits.maxBodyBytes', limits.maxBodyBytes ?? 262_144),
       maxStreams: checkCount('limits.maxStreams', limits.maxStreams ?? 1_000),
       maxUnsentBytes: checkCount('limits.maxUnsentBytes', limits.maxUnsentBytes ?? 1_048_576),

@@ -31,10 +31,10 @@ export async function openTopics(options: TopicsOptions): Promise<Topics> {
   const settings = readTopicsOptions(options)
   const { root, filters, limits, now } = settings
   const report = createErrorReport(options.onError)
-  const { maxTopics } = limits
+  const { maxTopics, maxBytes } = limits
   const values =
     options.file === undefined
-      ? createMemoryLastValues(maxTopics)
+      ? createMemoryLastValues({ maxTopics, maxBytes })
       : openSqliteLastValues({ file: options.file, maxTopics, report })
   const hub = new TopicHub({ broker: options.broker, filters, values, maxTopics, now, report })
   const streams = new StreamTable(settings, hub)

@@ -353,6 +353,32 @@ describe('topics over REST', () => {
     assert.match(String(view.errors[0]), /maxTopics/)
   })
 
+  it('keeps so many bytes in memory: a value that finds no room takes the older one along', async () => {
+    await using pair = await openMemoryPair()
+    await using view = await openView(pair.broker, { limits: { maxBytes: 100 } })
+    const put = async (topic: string, length: number): Promise<Response> =>
+      await fetch(`${view.url}/${topic}`, { method: 'PUT', headers: text, body: 'x'.repeat(length) })
+    await put('a', 50)
+    await put('b', 90)
+    assert.deepEqual(
+      [(await fetch(`${view.url}/a`)).status, (await fetch(`${view.url}/b`)).status],
+      [200, 404],
+    )
+    await put('a', 100)
+    assert.equal((await fetch(`${view.url}/a`)).status, 404)
+    await put('b', 90)
+    assert.equal((await fetch(`${view.url}/b`)).status, 200)
+    assert.match(String(view.errors[0]), /maxBytes/)
+  })
+
+  it('answers 503 when it is closed', async () => {
+    await using pair = await openMemoryPair()
+    await using view = await openView(pair.broker)
+    await view.topics.close()
+    const closed = await fetch(`${view.url}/a`)
+    assert.deepEqual([closed.status, ((await closed.json()) as { code: string }).code], [503, 'closed'])
+  })
+
   it('says 503 while the broker cannot be reached, and goes on showing what it has', async () => {
     const hub = createMemoryHub()
     await using view = await openView(hub.connect())
