@@ -13,12 +13,16 @@ const styles: Readonly<Record<Change<JsonObject>['event'], Style>> = {
   refreshed: 'cyan',
 }
 
-export function formatChangeLine(change: Change<JsonObject>, { paint, width, nowMs }: LineOptions): string {
+/** `held` says of a new copy what is in it. */
+export function formatChangeLine(
+  change: Change<JsonObject>,
+  { paint, width, nowMs, held = '' }: LineOptions & { readonly held?: string },
+): string {
   const { event, path, version } = change
   const time = formatTime(undefined, nowMs)
   const what = event === 'refreshed' ? path : `${path}  v${version}`
   const used = time.length + event.length + what.length + 6
-  const content = cut(describeContent(change), width - used)
+  const content = cut(describeContent(change, held), width - used)
   return `${paint('dim', time)}  ${paint(styles[event], event)}  ${what}${content === '' ? '' : `  ${content}`}`
 }
 
@@ -29,9 +33,9 @@ export function formatChangeJson(change: Change<JsonObject>, whole: () => Json):
   return formatJsonLine({ event, path, id, version, state, changes, cause, position })
 }
 
-function describeContent(change: Change<JsonObject>): string {
+function describeContent(change: Change<JsonObject>, held: string): string {
   if (change.event === 'deleted') return ''
-  if (change.event === 'refreshed') return change.position
+  if (change.event === 'refreshed') return held === '' ? change.position : `${change.position}  ${held}`
   const changes = change.event === 'modified' ? change.changes : undefined
   return formatJsonLine(changes ?? change.state)
 }

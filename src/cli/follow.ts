@@ -110,7 +110,8 @@ async function untilRefused(follower: Follower<JsonObject>, stop: Stop): Promise
 function printChanges(follower: AnyFollower, place: ApiPlace, json: boolean): void {
   follower.on('change', change => {
     const nowMs = Date.now()
-    const options = { paint: paintOut, width: lineWidth(), nowMs }
+    const held = change.event === 'refreshed' && !json ? describeHeld(follower, place) : ''
+    const options = { paint: paintOut, width: lineWidth(), nowMs, held }
     printLine(
       json ? formatChangeJson(change, () => wholeOf(follower, place)) : formatChangeLine(change, options),
     )
@@ -118,6 +119,15 @@ function printChanges(follower: AnyFollower, place: ApiPlace, json: boolean): vo
   follower.on('status', status => {
     printNotice(paintError('dim', `status ${describeStatus(status, follower.staleForMs, Date.now())}`))
   })
+}
+
+function describeHeld(follower: AnyFollower, place: ApiPlace): string {
+  if (place.path.kind === 'collection') {
+    const { size } = (follower as CollectionFollower<JsonObject>).state
+    return size === 1 ? '1 resource' : `${size} resources`
+  }
+  const whole = wholeOf(follower, place)
+  return whole === null ? 'there is none' : formatJsonLine(whole)
 }
 
 function printOnce(place: ApiPlace, follower: AnyFollower, json: boolean): void {

@@ -44,7 +44,11 @@ for (const source of ['feed', 'broker'] as const) {
 test('a resource that does not exist yet is followed until it does', async t => {
   const system = await openSystem(t)
   const follow = startProgram(t, ['follow', `${system.api}/people/ann`])
-  await follow.printed(/^\d\d:\d\d:\d\d\.\d{3} {2}refreshed {2}\/people\/ann/m)
+  await follow.printed(
+    /^\d\d:\d\d:\d\d\.\d{3} {2}refreshed {2}\/people\/ann {2}people:\w+:0 {2}there is none$/m,
+  )
+  const all = startProgram(t, ['follow', `${system.api}/people`])
+  await all.printed(/refreshed {2}\/people {2}people:\w+:0 {2}0 resources$/m)
   await system.put('ann', 'Ann')
   await follow.printed(/created {2}\/people\/ann {2}v1 {2}\{"id":"ann","name":"Ann"\}$/m)
 })
