@@ -28,7 +28,12 @@ export async function openFrontDoor({ host, port }: { host: string; port: number
   const server = createServer((request, response) => {
     answer(request, response, site).catch(error => {
       if (response.headersSent) response.destroy()
-      else sendPage(response, 502, renderFailure(String((error as Error).message)))
+      else
+        sendPage(
+          response,
+          502,
+          renderFailure('A service does not answer. Try again in a moment.', { detail: error.message }),
+        )
     })
   })
   server.on('upgrade', (request, socket, head) => {
@@ -75,7 +80,8 @@ async function answer(
   if (pathname === '/log/builds')
     return await answerLog(response, `${site.services['builds']}/builds/_changes`)
   const page = await renderPath(pathname, id, site)
-  if (page === undefined) sendPage(response, 404, renderFailure('There is nothing here.', 'Not found'))
+  if (page === undefined)
+    sendPage(response, 404, renderFailure('There is nothing here.', { title: 'Not found' }))
   else sendPage(response, 200, page)
 }
 
@@ -132,11 +138,13 @@ function readStyle(): string {
   return style
 }
 
-function renderFailure(text: string, title = 'Not now'): string {
+function renderFailure(text: string, { title = 'Not now', detail = '' } = {}): string {
   return renderPage({
     title,
     path: '',
-    body: html`<h1>${text}</h1><p><a href="/">To the dashboard</a></p>`,
+    body: html`<h1>${text}</h1>
+    ${detail === '' ? '' : html`<p class="soft">${detail}</p>`}
+    <p><a href="/">To the dashboard</a></p>`,
   })
 }
 
