@@ -2,7 +2,7 @@
 import { isEqualJson, type JsonObject, streamOf } from '../../contract/index.ts'
 import { show } from '../answer.ts'
 import type { Exchange } from '../api.ts'
-import type { Context } from '../context.ts'
+import type { Context, Made } from '../context.ts'
 import { readFeedPage } from '../feed.ts'
 import type { Check, Judge } from '../judge.ts'
 import type { Collection } from '../outline.ts'
@@ -79,8 +79,9 @@ async function writeDuring(
   const acknowledged = new Map<string, Exchange>()
   const warm = Promise.withResolvers<void>()
   let isOver = false
-  const one = async (): Promise<void> => {
-    const { path, state, exchange } = await context.make(collection, place)
+  // Made before, so that the end of the service meets changes only.
+  const made = await Promise.all(Array.from({ length: writers }, () => context.make(collection, place)))
+  const one = async ({ path, state, exchange }: Made): Promise<void> => {
     context.ledger.doubt(path)
     acknowledged.set(path, exchange)
     for (let number = 0; !isOver; number++) {
@@ -91,7 +92,7 @@ async function writeDuring(
       if (number === 3) warm.resolve()
     }
   }
-  const writing = Promise.all(Array.from({ length: writers }, one))
+  const writing = Promise.all(made.map(one))
   await Promise.race([warm.promise, writing])
   await restart().finally(() => {
     isOver = true
