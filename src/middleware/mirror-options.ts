@@ -53,7 +53,7 @@ export interface MirrorOptions {
   readonly headers?: Readonly<Record<string, string>>
   /** What stands before the application's paths, such as `/api/v1`. @default '' */
   readonly base?: string
-  /** What requests change elsewhere: `{ 'POST /orders': ['/people/{body.person}'] }`. @default {} */
+  /** What requests change elsewhere, by whole paths of the application: `{ 'POST /orders': ['/people/{body.person}'] }`. @default {} */
   readonly touches?: Touches
   /** The file in which writes are noted before they run. @default none: what was under way at a crash is found by the scan at the start */
   readonly journalFile?: string
