@@ -190,10 +190,16 @@ export function openSocket(address: InstanceAddress, timeoutMs: number): Promise
       } else resolve(socket)
     }
     const onError = (cause: Error): void =>
-      done(new LockstepError('api-unreachable', `No connection to ${authority} could be made.`, { cause }))
+      done(new LockstepError('api-unreachable', 'No connection to the service could be made.', { cause }))
+    const onTimeout = (cause: Error): void =>
+      done(
+        new LockstepError('timeout', `No connection to the service came up within ${timeoutMs} ms.`, {
+          cause,
+        }),
+      )
     const timer = setTimeout(
-      () =>
-        done(new LockstepError('timeout', `No connection to ${authority} came up within ${timeoutMs} ms.`)),
+      // Where it stands is for the log: the message goes to whoever asked.
+      () => onTimeout(new Error(`connecting to ${authority}`)),
       timeoutMs,
     )
     socket.on('error', onError).on(isTls ? 'secureConnect' : 'connect', done as () => void)

@@ -74,7 +74,8 @@ export class Instance {
     if (this.#waiting.length >= maxWaiting) {
       throw new LockstepError(
         'overloaded',
-        `${maxWaiting} requests wait for ${this.url} already. Try again shortly.`,
+        `${maxWaiting} requests wait for the service already. Try again shortly.`,
+        { cause: new Error(this.url) },
       )
     }
     return await new Promise((resolve, reject) => {
@@ -126,11 +127,11 @@ export class Instance {
       connection.fail(new LockstepError('timeout', 'The service did not answer in time.'))
     }
     while (this.#waiting[0] !== undefined && this.#waiting[0].deadlineMs <= nowMs) {
-      this.#waiting
-        .shift()
-        ?.reject(
-          new LockstepError('overloaded', `All connections to ${this.url} are busy. Try again shortly.`),
-        )
+      this.#waiting.shift()?.reject(
+        new LockstepError('overloaded', 'All connections to the service are busy. Try again shortly.', {
+          cause: new Error(this.url),
+        }),
+      )
     }
     // The one that was used last is the last, so the first is the oldest.
     while (this.#idle[0] !== undefined && this.#idle[0].untilMs <= nowMs)

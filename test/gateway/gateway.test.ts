@@ -247,6 +247,7 @@ test('requests go to the instance with the least to do; one that dies gets none,
   await second.close()
   const { status, body } = await ask(url)
   assert.deepEqual([status, JSON.parse(body).code], [503, 'api-unreachable'])
+  assert.doesNotMatch(body, /127\.0\.0\.1/)
 })
 
 test('an idempotent request is sent again when its connection is lost, any other never', async t => {
