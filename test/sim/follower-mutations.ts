@@ -2,7 +2,7 @@
  * Mutations of followers, their replicas, and what they hear: see mutations.ts.
  *
  * Not here, since in this world they change nothing that a promise forbids; test/client/follower-machine.test.ts has them. An event stream that skips something:
- * a service does not, and a connection loses nothing in its middle. An answer from before the source was up that makes a copy live: it is live at a
+ * a service does not, and a connection loses nothing in its middle. An answer from before the source was up that makes a copy live, and a source that is heard again without a look at what was missed: it is live at a
  * position that is true, and behind by what was published meanwhile, as it is by a message that the broker loses, until the next head. A new baseline of which
  * the file does not know where nothing else is new: nearly always its time is new; test/client/replica.test.ts has that.
  */
@@ -75,12 +75,6 @@ export const followerMutations: readonly Mutation[] = [
     find: '    this.size = this.read(() => this.#rows.count(generation))\n    this.generation = generation',
     replace:
       '    this.size = this.read(() => this.#rows.count(generation))\n    this.generation = Math.min(this.generation, generation)',
-  },
-  {
-    name: 'a follower that heard its source again does not look for what it missed',
-    file: 'src/client/follower-machine.ts',
-    find: "  if (m.state === 'live') enter(step, 'catching-up')\n  if (m.wasLive) plan(",
-    replace: "  enter(step, 'live')\n  if (m.wasLive && now < 0) plan(",
   },
   {
     name: 'silence is never noticed',
