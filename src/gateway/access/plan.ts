@@ -47,7 +47,8 @@ export function readPlan(name: string, section: Section): Plan {
   const hasRates = [ofKey, plan.ofAddress, ...Object.values(plan.ofKind)].some(list => list.length > 0)
   if (isUnlimited && hasRates)
     section.fault('unlimited', 'is true, and there are rates too. Give one or the other')
-  if (!isUnlimited && ofKey.length === 0)
+  const saysNone = ofKey.length === 0 && section.value('perSecond') === undefined
+  if (!isUnlimited && saysNone && section.value('perDay') === undefined)
     section.fault('', 'has no rates. Give "perSecond" or "perDay", or "unlimited: true"')
   section.end()
   return plan
