@@ -157,6 +157,7 @@ async function writeOn(load: Load, onProgress: SidecarKillsOptions['onProgress']
         signal: AbortSignal.timeout(30_000),
       })
       await response.arrayBuffer()
+      if (response.status === 503) throw new Error('json-server is not there')
       if (response.status < 500) load.answered++
       else load.unknown++
     } catch {
