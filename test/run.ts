@@ -99,5 +99,7 @@ function findTestFiles(names: readonly string[]): string[] {
     const isFolder = statSync(path.resolve(root, pattern), { throwIfNoEntry: false })?.isDirectory()
     return globSync(isFolder ? `${pattern.replace(/\/+$/, '')}/**/*.test.ts` : pattern, { cwd: root })
   })
-  return [...new Set(found.map(file => path.resolve(root, file)))].sort()
+  // Programs that tests need lie below test/ too, with tests of their own.
+  const own = found.filter(file => !file.includes('node_modules'))
+  return [...new Set(own.map(file => path.resolve(root, file)))].sort()
 }
